@@ -1,0 +1,169 @@
+/**
+ * The JSON of our own routes (CONTRACT section 4, Operation). snake_case, because it is public.
+ * Instants are ISO 8601 in UTC, durations whole milliseconds.
+ */
+
+/** GET /status */
+export interface StatusView {
+  readonly version: string;
+  readonly pid: number;
+  readonly started_at: string;
+  readonly uptime_ms: number;
+  readonly listen: string;
+  /** enforce, shadow (counts, never delays), off (--no-rate-limit). */
+  readonly mode: 'enforce' | 'shadow' | 'off';
+  readonly config: ConfigView;
+  readonly upstream: { readonly base_url: string; readonly simulated: boolean };
+  readonly database: { readonly path: string; readonly bytes: number };
+  readonly totals: TotalsView;
+  readonly partitions: readonly PartitionView[];
+  readonly queue: readonly QueuedView[];
+  readonly recent_refusals: readonly RefusalView[];
+  /** Sentences that a person should see first: a failed reload, a learned limit, shadow mode. */
+  readonly banners: readonly string[];
+}
+
+export interface ConfigView {
+  /** Null when the built-in defaults are in force. */
+  readonly file: string | null;
+  readonly profile: string;
+  readonly hash: string;
+  readonly loaded_at: string;
+  /** Why the last reload was not taken; null when it was. */
+  readonly reload_error: string | null;
+}
+
+export interface TotalsView {
+  readonly exchanges: number;
+  readonly answered: number;
+  readonly refused: number;
+  readonly cancelled: number;
+  readonly failed: number;
+  /** 429s of the upstream; the goal is 0. */
+  readonly upstream_rejections: number;
+  readonly running: number;
+  readonly waiting: number;
+}
+
+export interface PartitionView {
+  readonly project: string;
+  readonly model: string;
+  readonly windows: readonly WindowView[];
+  readonly cooldowns: readonly CooldownView[];
+  readonly running: number;
+  readonly max_concurrent: number | null;
+  readonly waiting: number;
+}
+
+export interface WindowView {
+  /** rpm, tpm, rpd or the name of a free window. */
+  readonly policy: string;
+  /** requests, input_tokens, total_tokens, usd (whole dollars, fractions allowed). */
+  readonly unit: string;
+  /** Null is no limit. */
+  readonly limit: number | null;
+  readonly limit_source: 'configured' | 'learned' | 'override';
+  /** Where the configured limit was written: file:line or profile. */
+  readonly source: string;
+  readonly used: number;
+  /** Of `used`, held by calls in flight. */
+  readonly held: number;
+  readonly span_ms: number;
+  /** When the oldest unit leaves the window; null when it is empty. */
+  readonly next_free_at: string | null;
+}
+
+export interface CooldownView {
+  /** minute, day, exhausted, billing, zero_limit, startup */
+  readonly kind: string;
+  readonly until: string;
+  readonly remaining_ms: number;
+  readonly reason: string;
+}
+
+/** GET /queue: { queue: QueuedView[] } */
+export interface QueuedView {
+  /** The request id; DELETE /queue/:id cancels it. */
+  readonly id: string;
+  readonly project: string;
+  readonly model: string;
+  readonly agent: string;
+  readonly class: 'interactive' | 'batch';
+  /** 1 is next, within its project and model. */
+  readonly position: number;
+  readonly tokens: number;
+  readonly waited_ms: number;
+  /** Null when it cannot be known yet. */
+  readonly expected_at: string | null;
+  /** In words: "input tokens per minute: needs 12,400, room at 14:03:22". */
+  readonly reason: string;
+  readonly deadline_at: string;
+}
+
+export interface RefusalView {
+  readonly at: string;
+  readonly id: string;
+  readonly project: string;
+  readonly model: string;
+  readonly agent: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** GET /limits: { limits: LimitsView[] }; PATCH and DELETE /limits/:model answer one LimitsView. */
+export interface LimitsView {
+  readonly project: string;
+  /** A model seen or adjusted, or the key of a configured row. */
+  readonly model: string;
+  readonly windows: readonly LimitView[];
+  readonly max_concurrent: number | null;
+}
+
+export interface LimitView {
+  readonly policy: string;
+  readonly unit: string;
+  readonly limit: number | null;
+  readonly limit_source: 'configured' | 'learned' | 'override';
+  readonly configured: number | null;
+  readonly learned: number | null;
+  readonly override: number | null;
+  readonly source: string;
+}
+
+/** POST /limits/explain */
+export interface ExplainView {
+  readonly project: string;
+  readonly model: string;
+  readonly admit: boolean;
+  /** 0 when it would pass now; null when it would never pass or the time is not known. */
+  readonly wait_ms: number | null;
+  readonly limited_by: readonly {
+    readonly policy: string;
+    readonly used: number;
+    readonly limit: number | null;
+    readonly free_at: string | null;
+    /** The same in a sentence. */
+    readonly message: string;
+  }[];
+}
+
+/** POST /reload: 200, or 422 as problem+json with the error's place. */
+export interface ReloadView {
+  readonly result: 'applied' | 'unchanged';
+  readonly file: string | null;
+  readonly hash: string;
+  /** Settings that take effect only at the next start, such as `listen`. */
+  readonly restart_needed: readonly string[];
+}
+
+/** GET /usage: { by, rows } */
+export interface UsageView {
+  readonly by: 'model' | 'agent' | 'project' | 'day';
+  readonly rows: readonly {
+    readonly key: string;
+    readonly requests: number;
+    readonly input_tokens: number;
+    readonly output_tokens: number;
+    readonly usd: number;
+  }[];
+}
