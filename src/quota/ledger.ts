@@ -91,7 +91,11 @@ export interface PublishedHead extends HeadClaim {
 }
 
 export type ReserveOutcome =
-  | { readonly kind: 'admitted'; readonly windows: readonly WindowState[]; readonly starts: boolean }
+  | {
+      readonly kind: 'admitted';
+      readonly windows: readonly WindowState[];
+      readonly starts: boolean;
+    }
   | {
       readonly kind: 'blocked';
       /** Everything that is in the way, the longest wait first. Never empty. */
