@@ -7,6 +7,8 @@ import {
   badNames,
   differences,
   foldersDrawn,
+  FUNCTION_LINES_MAX,
+  functionsTooLong,
   importCycles,
   importsAgainstOrder,
   importTable,
@@ -142,6 +144,17 @@ t.test('files are short', async (t) => {
   t.equal(tooLong(parseSource('src/quota/x.ts', 'a;\n'.repeat(LINES_MAX))).length, 0);
   t.equal(tooLong(parseSource('src/quota/x.ts', 'a;\n'.repeat(LINES_MAX + 1))).length, 1);
   t.strictSame(sources.flatMap(tooLong), []);
+});
+
+t.test('functions are short, not counting the functions they hold', async (t) => {
+  const body = 'a;\n'.repeat(FUNCTION_LINES_MAX - 2);
+  const short = `function f() {\n${body}}`;
+  const closure = `function g() {\n${short}\n${short.replace('f()', 'h()')}\n}`;
+  const long = `const f = () => {\n${body}a;\n};`;
+  const lengths = (text: string): number =>
+    functionsTooLong(parseSource('src/quota/x.ts', text)).length;
+  t.strictSame([lengths(short), lengths(closure), lengths(long)], [0, 0, 1]);
+  t.strictSame(inSrc.flatMap(functionsTooLong), []);
 });
 
 t.test('names are nouns of the domain, in kebab-case, and exported by name', async (t) => {

@@ -14,6 +14,8 @@ export interface SourceFile {
   readonly path: string;
   readonly lineCount: number;
   readonly imports: readonly Import[];
+  /** Functions and their lengths, without the functions written inside them. */
+  readonly functions: readonly { readonly name: string; readonly lineCount: number }[];
   /** Names it exports; `default` for a default export. */
   readonly exports: readonly string[];
   /** Identifiers, member accesses (`Date.now`) and constructions (`new Date()`), without comments. */
@@ -60,7 +62,28 @@ export function parseSource(path: string, text: string): SourceFile {
   ts.forEachChild(root, visit);
 
   const lineCount = text.split('\n').length - (text.endsWith('\n') ? 1 : 0);
-  return { path, lineCount, imports, exports, uses, strings };
+  const functions = functionLengths(root);
+  return { path, lineCount, functions, imports, exports, uses, strings };
+}
+
+function functionLengths(root: ts.SourceFile): SourceFile['functions'] {
+  const found: { name: string; lineCount: number }[] = [];
+  /** Answers with the lines that functions inside `node` take of it. */
+  const walk = (node: ts.Node): number => {
+    let inside = 0;
+    ts.forEachChild(node, (child) => {
+      inside += walk(child);
+    });
+    if (!ts.isFunctionLike(node) || !('body' in node) || node.body === undefined) return inside;
+    const from = root.getLineAndCharacterOfPosition(node.getStart(root)).line;
+    const to = root.getLineAndCharacterOfPosition(node.getEnd()).line;
+    const lineCount = to - from + 1;
+    found.push({ name: node.name?.getText(root) ?? 'a function', lineCount: lineCount - inside });
+    // The line it begins on belongs to what is around it.
+    return lineCount - 1;
+  };
+  walk(root);
+  return found;
 }
 
 function isTypeOnly(node: ts.ImportDeclaration | ts.ExportDeclaration): boolean {

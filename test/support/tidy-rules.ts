@@ -79,6 +79,9 @@ const NAME_WORDS_BANNED = new Set(['manager', 'service', 'helper', 'util', 'util
 /** Most lines of a file. Above it there is a second noun in the file. */
 export const LINES_MAX = 400;
 
+/** Most lines of a function, not counting functions inside it: a closure may hold several. */
+export const FUNCTION_LINES_MAX = 70;
+
 /** `src/quota/window.ts` is of the part `quota`, `src/daemon.ts` of `daemon.ts`. */
 export function partOf(path: string): string | null {
   return /^src\/([^/]+)/.exec(path)?.[1] ?? null;
@@ -159,6 +162,15 @@ export function usesOutside(file: SourceFile, name: string, home: string): Findi
 export function tooLong(file: SourceFile): Finding[] {
   if (file.lineCount <= LINES_MAX) return [];
   return [`${file.path}: ${file.lineCount} lines, at most ${LINES_MAX}`];
+}
+
+export function functionsTooLong(file: SourceFile): Finding[] {
+  return file.functions
+    .filter(({ lineCount }) => lineCount > FUNCTION_LINES_MAX)
+    .map(
+      ({ name, lineCount }) =>
+        `${file.path}: ${name} has ${lineCount} lines, at most ${FUNCTION_LINES_MAX}`,
+    );
 }
 
 /** File names and exported names. */
