@@ -1,5 +1,4 @@
 import type { LimitSource, Partition, QuotaRules } from './policy.ts';
-import type { TimelineAnchor } from './timeline.ts';
 import type { Unit, Units } from './units.ts';
 
 /**
@@ -75,6 +74,7 @@ export interface ReserveRequest {
   readonly exact: boolean;
   /** Since when the call waits; orders it against other processes' heads. */
   readonly sinceMs: number;
+  readonly interactive: boolean;
   readonly atMs: number;
   /** A call of ours ahead of this one that it must not delay; null for the head itself. */
   readonly behind: HeadClaim | null;
@@ -93,8 +93,12 @@ export interface PublishedHead extends HeadClaim {
 export type ReserveOutcome =
   | {
       readonly kind: 'admitted';
+      /** As they stand with this call in them. */
       readonly windows: readonly WindowState[];
+      /** Whether it is its agent's first call. */
       readonly starts: boolean;
+      /** What would have held the call, had the rules been enforced. */
+      readonly ignored: readonly Block[];
     }
   | {
       readonly kind: 'blocked';
@@ -187,25 +191,6 @@ export interface Settlement {
   readonly atMs: number;
   /** Whether the agent's call reached the upstream, so that its start counts. */
   readonly sent: boolean;
-}
-
-/** One settled exchange for the daily rollup. */
-export interface UsageRow {
-  /** Pacific date, YYYY-MM-DD. */
-  readonly day: string;
-  readonly partition: Partition;
-  readonly agent: string;
-  readonly outcome: string;
-  readonly units: Units;
-}
-
-/** State beside the ledger that must outlive the process: timeline, leases, calibration, usage. */
-export interface StateStore {
-  readAnchor(): TimelineAnchor | null;
-  writeAnchor(anchor: TimelineAnchor): void;
-  /** Changes whenever another connection has committed. Cheap. */
-  dataVersion(): number;
-  addUsage(row: UsageRow): void;
 }
 
 /** The database is locked by another process; try again in a few milliseconds. */

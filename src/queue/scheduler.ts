@@ -1,0 +1,316 @@
+import type { Clock, Timer } from '../clock.ts';
+import { ProxyError } from '../errors.ts';
+import type { LedgerStore } from '../quota/ledger.ts';
+import { LedgerBusyError } from '../quota/ledger.ts';
+import type { Partition, QuotaRules } from '../quota/policy.ts';
+import type { QueueLimits } from './bounds.ts';
+import { fullFor } from './bounds.ts';
+import type { Ending } from './round.ts';
+import { admitFrom } from './round.ts';
+import { countAhead } from './count-ahead.ts';
+import { Lane } from './lane.ts';
+import { refusalFor } from './refusal.ts';
+import type { Ticket } from './ticket.ts';
+import type { WaitingState } from './waiting-state.ts';
+import { waitingStates } from './waiting-state.ts';
+
+/** Wait before another try when another process holds the database. */
+const BUSY_RETRY_MS = 3;
+/** After any other failure of the database. */
+const FAILED_RETRY_MS = 500;
+/** How often the database is looked at for room that another process has made. */
+const FOREIGN_POLL_MS = 50;
+/** A refused or departed caller keeps its place this much longer than it was told to stay away. */
+const PLACE_KEPT_MS = 60_000;
+/** A wait of this length is worth a log line. */
+const LONG_WAIT_MS = 2_000;
+
+export interface SchedulerOptions {
+  readonly ledger: LedgerStore;
+  readonly clock: Clock;
+  /** Timeline ms. */
+  readonly nowMs: () => number;
+  /** The rules now in force for a model as a client named it. */
+  readonly rulesOf: (project: string, requestedModel: string) => QuotaRules;
+  readonly bounds: () => QueueLimits;
+  /** Whether other processes work on the same ledger. */
+  readonly othersLive: () => boolean;
+  /** Whether one of them has written to it since the last call. */
+  readonly foreignChange: () => boolean;
+  /** Called once for a call that has waited two seconds. */
+  readonly onLongWait: (waiting: WaitingState) => void;
+  readonly onError: (error: unknown) => void;
+  /** Runs a function soon, once the present input has been read. Default setImmediate. */
+  readonly defer?: (run: () => void) => void;
+}
+
+/**
+ * Decides which call goes when. One transaction per round writes down what has ended since the
+ * last one and admits what fits; between rounds one timer waits for the earliest instant at which
+ * anything can change by itself.
+ */
+export class Scheduler {
+  readonly #options: SchedulerOptions;
+  readonly #defer: (run: () => void) => void;
+  readonly #lanes = new Map<string, Lane>();
+  readonly #laneOf = new Map<Ticket, Lane>();
+  /** Calls whose tokens have been asked for. */
+  readonly #asked = new WeakSet<Ticket>();
+  readonly #toldLong = new WeakSet<Ticket>();
+  /** Ledger writes of calls that have moved on; all safe to lose, for the ceiling stands. */
+  #writes: (() => void)[] = [];
+  #heldBytes = 0;
+  #roundDue = false;
+  #timer: Timer | null = null;
+  #stopped: ProxyError | null = null;
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options;
+    this.#defer = options.defer ?? ((run) => void setImmediate(run));
+  }
+
+  get waiting(): number {
+    return this.#laneOf.size;
+  }
+
+  /** Takes a call in, or refuses it at once when the queue is full. */
+  enqueue(ticket: Ticket): void {
+    const full =
+      this.#stopped ??
+      fullFor(ticket, this.#laneOf.keys(), {
+        depth: this.waiting,
+        heldBytes: this.#heldBytes,
+        bounds: this.#options.bounds(),
+      });
+    if (full !== null) {
+      ticket.refused(full);
+      return;
+    }
+    this.#insert(ticket);
+    this.#heldBytes += ticket.heldBytes;
+    this.#roundSoon();
+  }
+
+  /** Takes a call out whose client has left. False when it is not waiting any more. */
+  leave(ticket: Ticket): boolean {
+    return this.#remove(ticket, this.#options.nowMs() + PLACE_KEPT_MS);
+  }
+
+  /** Refuses a waiting call by hand. */
+  cancel(id: string): boolean {
+    for (const ticket of this.#laneOf.keys()) {
+      if (ticket.id !== id) continue;
+      this.#remove(ticket, null);
+      ticket.refused(new ProxyError('CANCELLED', 'this call was taken out of the queue by hand.'));
+      return true;
+    }
+    return false;
+  }
+
+  /** Writes to the ledger in the next round, together with all others; then tries to admit. */
+  write(partition: Partition, write: () => void): void {
+    this.#writes.push(write);
+    const lane = this.#lanes.get(keyOf(partition));
+    if (lane !== undefined) lane.dirty = true;
+    this.#roundSoon();
+  }
+
+  /** The configuration or a limit has changed: every waiting call is matched anew. */
+  rematch(): void {
+    const tickets = [...this.#lanes.values()].flatMap((lane) => lane.forecast(() => 1));
+    for (const ticket of tickets) {
+      const lane = this.#laneOf.get(ticket);
+      const { partition } = this.#options.rulesOf(ticket.project, ticket.requestedModel);
+      if (lane === undefined) continue;
+      lane.dirty = true;
+      if (keyOf(lane.partition) === keyOf(partition)) continue;
+      lane.remove(ticket, null);
+      this.#insert(ticket);
+    }
+    this.#roundSoon();
+  }
+
+  /** Refuses everyone who waits and everyone who comes. */
+  stop(error: ProxyError): void {
+    this.#stopped = error;
+    this.#timer?.cancel();
+    for (const ticket of this.#laneOf.keys()) {
+      this.#remove(ticket, null);
+      ticket.refused(error);
+    }
+  }
+
+  /** Writes down what has ended, now. For the end of the process and for tests. */
+  flush(): void {
+    this.#round();
+  }
+
+  /** Who waits, in the expected order. */
+  states(): WaitingState[] {
+    const { ledger, nowMs } = this.#options;
+    return ledger.transact(() =>
+      [...this.#lanes.values()].flatMap((lane) => {
+        const [first] = lane.inOrder();
+        return first === undefined
+          ? []
+          : waitingStates(lane, this.#rulesFor(first), ledger, nowMs());
+      }),
+    );
+  }
+
+  #rulesFor(ticket: Ticket): QuotaRules {
+    return this.#options.rulesOf(ticket.project, ticket.requestedModel);
+  }
+
+  #insert(ticket: Ticket): void {
+    const { partition } = this.#rulesFor(ticket);
+    const key = keyOf(partition);
+    let lane = this.#lanes.get(key);
+    if (lane === undefined) {
+      lane = new Lane(partition);
+      this.#lanes.set(key, lane);
+    }
+    lane.push(ticket, this.#options.nowMs());
+    this.#laneOf.set(ticket, lane);
+  }
+
+  #remove(ticket: Ticket, keepUntilMs: number | null): boolean {
+    const lane = this.#laneOf.get(ticket);
+    if (lane === undefined) return false;
+    lane.remove(ticket, keepUntilMs);
+    this.#forget(ticket, lane);
+    this.#roundSoon();
+    return true;
+  }
+
+  #forget(ticket: Ticket, lane: Lane): void {
+    lane.dirty = true;
+    this.#laneOf.delete(ticket);
+    this.#heldBytes -= ticket.heldBytes;
+  }
+
+  #roundSoon(): void {
+    if (this.#roundDue) return;
+    this.#roundDue = true;
+    this.#defer(() => {
+      if (this.#roundDue) this.#round();
+    });
+  }
+
+  #round(): void {
+    this.#roundDue = false;
+    const { ledger, onError } = this.#options;
+    const writes = this.#writes;
+    const ended: Ending[] = [];
+    try {
+      ledger.transact(() => {
+        for (const write of writes) write();
+        for (const lane of this.#lanes.values()) {
+          if (lane.dirty) admitFrom(lane, this.#options, ended);
+        }
+      });
+      this.#writes = this.#writes.slice(writes.length);
+    } catch (error) {
+      if (error instanceof LedgerBusyError) {
+        this.#wakeIn(BUSY_RETRY_MS);
+        return;
+      }
+      // Nothing was written. What was about to be admitted is told so, the rest is tried again.
+      onError(error);
+      const failed = new ProxyError(
+        'DATABASE_UNAVAILABLE',
+        'headgate could not write its database.',
+        {
+          retryAfterMs: FAILED_RETRY_MS,
+          cause: error,
+        },
+      );
+      for (const { ticket, lane } of ended) {
+        this.#forget(ticket, lane);
+        ticket.refused(failed);
+      }
+      this.#wakeIn(FAILED_RETRY_MS);
+      return;
+    }
+    for (const { ticket, lane, tell } of ended) {
+      this.#forget(ticket, lane);
+      tell();
+    }
+    for (const [key, lane] of this.#lanes) if (lane.size === 0) this.#lanes.delete(key);
+    for (const lane of this.#lanes.values()) {
+      countAhead(lane, this.#asked, (ticket) => {
+        if (this.#laneOf.get(ticket) !== lane) return;
+        // Other processes must hear of the smaller need.
+        lane.publishedHead = null;
+        lane.dirty = true;
+        this.#roundSoon();
+      });
+    }
+    this.#refuseLate();
+    this.#setTimer();
+  }
+
+  #refuseLate(): void {
+    const atMs = this.#options.nowMs();
+    const late = [...this.#laneOf.keys()].filter(({ deadlineMs }) => deadlineMs <= atMs);
+    if (late.length === 0) return;
+    const expected = new Map(this.states().map((state) => [state.ticket, state.expectedAtMs]));
+    for (const ticket of late) {
+      const error = refusalFor(this.#rulesFor(ticket).partition, ticket.blocks[0] ?? null, {
+        atMs,
+        expectedAtMs: expected.get(ticket) ?? Infinity,
+        waitedMs: atMs - ticket.sinceMs,
+      });
+      this.#remove(ticket, atMs + (error.retryAfterMs ?? 0) + PLACE_KEPT_MS);
+      ticket.refused(error);
+    }
+  }
+
+  #setTimer(): void {
+    const atMs = this.#options.nowMs();
+    let wakeAtMs = Infinity;
+    for (const lane of this.#lanes.values()) wakeAtMs = Math.min(wakeAtMs, lane.retryAtMs);
+    for (const ticket of this.#laneOf.keys()) {
+      wakeAtMs = Math.min(wakeAtMs, ticket.deadlineMs);
+      if (!this.#toldLong.has(ticket)) wakeAtMs = Math.min(wakeAtMs, ticket.sinceMs + LONG_WAIT_MS);
+    }
+    if (this.waiting > 0 && this.#options.othersLive()) {
+      wakeAtMs = Math.min(wakeAtMs, atMs + FOREIGN_POLL_MS);
+    }
+    this.#timer?.cancel();
+    this.#timer = null;
+    if (Number.isFinite(wakeAtMs)) this.#wakeIn(Math.max(1, wakeAtMs - atMs));
+  }
+
+  #wakeIn(delayMs: number): void {
+    this.#timer?.cancel();
+    this.#timer = this.#options.clock.after(delayMs, () => this.#wake());
+  }
+
+  #wake(): void {
+    const atMs = this.#options.nowMs();
+    const foreign = this.#options.foreignChange();
+    for (const lane of this.#lanes.values()) {
+      if (foreign || lane.retryAtMs <= atMs) lane.dirty = true;
+    }
+    this.#tellLongWaits(atMs);
+    this.#round();
+  }
+
+  #tellLongWaits(atMs: number): void {
+    const long = [...this.#laneOf.keys()].filter(
+      (ticket) => !this.#toldLong.has(ticket) && ticket.sinceMs + LONG_WAIT_MS <= atMs,
+    );
+    if (long.length === 0) return;
+    const states = new Map(this.states().map((state) => [state.ticket, state]));
+    for (const ticket of long) {
+      this.#toldLong.add(ticket);
+      const state = states.get(ticket);
+      if (state !== undefined) this.#options.onLongWait(state);
+    }
+  }
+}
+
+function keyOf({ project, model }: Partition): string {
+  return `${project}\n${model}`;
+}

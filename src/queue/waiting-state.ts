@@ -1,0 +1,44 @@
+import type { LedgerStore } from '../quota/ledger.ts';
+import type { Partition, QuotaRules } from '../quota/policy.ts';
+import type { Units } from '../quota/units.ts';
+import { NO_UNITS, plus } from '../quota/units.ts';
+import { blockDetail } from '../quota/words.ts';
+import { costOf } from './cost.ts';
+import type { Lane } from './lane.ts';
+import type { Ticket } from './ticket.ts';
+
+/** A waiting call as people see it. Times are ms on the timeline. */
+export interface WaitingState {
+  readonly ticket: Ticket;
+  readonly partition: Partition;
+  /** 1 is next. */
+  readonly position: number;
+  /** Infinity when it cannot be known. */
+  readonly expectedAtMs: number;
+  /** What holds it, in words with numbers; empty before the first attempt. */
+  readonly reason: string;
+}
+
+/** The waiting calls of one lane in the expected order. Call inside a ledger transaction. */
+export function waitingStates(
+  lane: Lane,
+  rules: QuotaRules,
+  ledger: LedgerStore,
+  atMs: number,
+): WaitingState[] {
+  let needed: Units = NO_UNITS;
+  return lane
+    .forecast((ticket) => costOf(ticket, rules))
+    .map((ticket, index) => {
+      needed = plus(needed, ticket.exact ? ticket.ceiling : ticket.units);
+      const [block] = ticket.blocks;
+      const ownMs = block !== undefined && block.freeAtMs < Infinity ? block.freeAtMs : 0;
+      return {
+        ticket,
+        partition: lane.partition,
+        position: index + 1,
+        expectedAtMs: Math.max(ownMs, ledger.expectedAtMs(rules, needed, atMs)),
+        reason: block === undefined ? '' : blockDetail(block),
+      };
+    });
+}

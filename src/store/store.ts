@@ -1,0 +1,147 @@
+import { statSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import type { Clock, Timer } from '../clock.ts';
+import { anchorTimeline, observeUpstreamDate, Timeline } from '../quota/timeline.ts';
+import { openDatabase } from './database.ts';
+import type { LearningStore } from './learning-store.ts';
+import { createLearningStore } from './learning-store.ts';
+import { createProcessStore } from './process-store.ts';
+import type { SqliteLedger } from './sqlite-ledger.ts';
+import { createSqliteLedger, LEASE_MS } from './sqlite-ledger.ts';
+
+/** A lease is renewed, and other processes' leases looked at, this often. */
+const TICK_MS = 2_000;
+
+export interface StoreOptions {
+  /** `:memory:` is private and keeps nothing. */
+  readonly path: string;
+  readonly clock: Clock;
+  /** Units older than this are deleted, ms; windows that are longer keep theirs. */
+  readonly eventsMs: number;
+  /** Told when the database could not be used in the background; it is tried again. */
+  readonly onError: (error: unknown) => void;
+  /** False in unit tests: they do without the checkpoint thread. Default true. */
+  readonly checkpoints?: boolean;
+}
+
+/** Everything kept on disk: one database, one connection, one lease. */
+export interface Store {
+  readonly ledger: SqliteLedger;
+  readonly learning: LearningStore;
+  readonly timeline: Timeline;
+  readonly path: string;
+  /** Whether other processes hold a lease on the same file. */
+  othersLive(): boolean;
+  /** Whether one of them has committed since the last call. */
+  foreignChange(): boolean;
+  /** Size of database and write-ahead log. */
+  bytes(): number;
+  /** Corrects the upstream's clock by a Date header (ms since 1970). */
+  observeDate(observed: { dateMs: number; sentAtMs: number; receivedAtMs: number }): void;
+  /** Gives up the lease and closes. Reservations still open are settled at their ceilings. */
+  close(): void;
+}
+
+/** Opens the store, takes a lease, and settles what dead processes have left behind. */
+export function openStore(options: StoreOptions): Store {
+  const { path, clock, onError } = options;
+  const connection = openDatabase(path);
+  const processes = createProcessStore(connection, clock.bootId());
+  const begin = connection.transaction(() => {
+    const anchor = anchorTimeline(processes.readAnchor(), clock);
+    const axis = new Timeline(anchor, clock);
+    processes.writeAnchor(axis.touched());
+    return { axis, processId: processes.register(axis.nowMs()) };
+  });
+  const started = begin.immediate();
+  const timeline = started.axis;
+  let { processId } = started;
+  let othersLive = false;
+  const ledger = createSqliteLedger({
+    connection,
+    processId,
+    upstreamOffsetMs: () => timeline.upstreamOffsetMs,
+    othersLive: () => othersLive,
+  });
+  const learning = createLearningStore(connection);
+  const dataVersion = connection.prepare<[], { data_version: number }>('PRAGMA data_version');
+  let seenVersion = 0;
+  let timer: Timer | null = null;
+
+  function tick(): void {
+    const atMs = timeline.nowMs();
+    ledger.transact(() => {
+      const anchor = processes.readAnchor();
+      if (anchor !== null) timeline.refresh(anchor);
+      processes.writeAnchor(timeline.touched());
+      if (!processes.renew(processId, atMs)) {
+        // Taken for dead (the machine slept, say): what we had reserved has been settled.
+        processId = processes.register(atMs);
+        ledger.useProcess(processId);
+      }
+      for (const dead of processes.dead(processId, atMs, LEASE_MS)) {
+        ledger.reap(dead, atMs);
+        processes.remove(dead);
+      }
+      othersLive = processes.othersLive(processId, atMs, LEASE_MS);
+      ledger.prune(atMs - options.eventsMs);
+    });
+  }
+
+  function tickAndRepeat(): void {
+    try {
+      tick();
+    } catch (error) {
+      onError(error);
+    }
+    timer = clock.after(TICK_MS, tickAndRepeat);
+  }
+
+  tickAndRepeat();
+  const worker = options.checkpoints === false || path === ':memory:' ? null : startWorker(path);
+  worker?.on('error', onError);
+  return {
+    ledger,
+    learning,
+    timeline,
+    path,
+    othersLive: () => othersLive,
+    foreignChange() {
+      const version = dataVersion.get()?.data_version ?? 0;
+      const changed = version !== seenVersion;
+      seenVersion = version;
+      return changed;
+    },
+    bytes: () => fileBytes(path) + fileBytes(`${path}-wal`),
+    observeDate(observed) {
+      const offsetMs = observeUpstreamDate(timeline.upstreamOffsetMs, observed);
+      if (offsetMs === timeline.upstreamOffsetMs) return;
+      const anchor = { ...timeline.touched(), upstreamOffsetMs: offsetMs };
+      ledger.transact(() => processes.writeAnchor(anchor));
+      timeline.refresh(anchor);
+    },
+    close() {
+      timer?.cancel();
+      void worker?.terminate();
+      ledger.transact(() => {
+        ledger.reap(processId, timeline.nowMs());
+        processes.remove(processId);
+        processes.writeAnchor(timeline.touched());
+      });
+      connection.close();
+    },
+  };
+}
+
+function startWorker(path: string): Worker {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const worker = new Worker(new URL(`./checkpoint-worker.${extension}`, import.meta.url), {
+    workerData: path,
+  });
+  worker.unref();
+  return worker;
+}
+
+function fileBytes(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+}
