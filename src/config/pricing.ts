@@ -1,0 +1,122 @@
+import { Type, type Static } from 'typebox';
+import type { ConfigDocument } from './document.ts';
+import type { LoadedConfig, PriceEntry } from './loaded.ts';
+import { matchingKey } from './patterns.ts';
+import type { Problem } from './problems.ts';
+
+const AMOUNT = Type.Number({ minimum: 0, maximum: 1_000_000, title: 'dollars per million tokens' });
+const AMOUNTS = {
+  in: Type.Optional(AMOUNT),
+  out: Type.Optional(AMOUNT),
+  cached: Type.Optional(AMOUNT),
+};
+const LONG = Type.Object(AMOUNTS, { additionalProperties: false, title: 'a mapping of prices' });
+const DATE = Type.String({
+  pattern: '^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$',
+  title: 'a date such as 2026-12-31',
+});
+const LATER = Type.Object(
+  { ...AMOUNTS, over_200k: Type.Optional(LONG) },
+  { additionalProperties: false, title: 'a mapping of prices' },
+);
+const PRICE = Type.Object(
+  {
+    ...AMOUNTS,
+    over_200k: Type.Optional(LONG),
+    until: Type.Optional(DATE),
+    then: Type.Optional(LATER),
+    same_as: Type.Optional(Type.String()),
+  },
+  { additionalProperties: false, title: 'a mapping of prices' },
+);
+
+/** A pricing file: US dollars per million tokens by model, with the dates on which they change. */
+export const PRICING_SCHEMA = Type.Object(
+  {
+    as_of: DATE,
+    models: Type.Record(Type.String(), PRICE, { title: 'a mapping of models' }),
+  },
+  { additionalProperties: false, title: 'a pricing file' },
+);
+
+type PricingFile = Static<typeof PRICING_SCHEMA>;
+type PriceFile = Static<typeof PRICE>;
+
+const LONG_CONTEXT_TOKENS = 200_000;
+
+/**
+ * Micro-dollars of an exchange; 0 for a model without a price. `input` includes `cached`. Prices
+ * are those of text at the standard service tier, so that batch and flex calls cost less than told.
+ */
+export function price(
+  config: LoadedConfig,
+  model: string,
+  tokens: { readonly input: number; readonly output: number; readonly cached: number },
+  wallMs: number,
+): number {
+  const key = matchingKey(config.prices, model);
+  let entry = key === null ? undefined : config.prices.get(key);
+  while (entry?.then && entry.untilMs !== null && wallMs >= entry.untilMs) entry = entry.then;
+  if (entry === undefined) return 0;
+  const rates = tokens.input > LONG_CONTEXT_TOKENS ? (entry.over200k ?? entry) : entry;
+  const cached = Math.min(tokens.cached, tokens.input);
+  return Math.round(
+    (tokens.input - cached) * rates.input + cached * rates.cached + tokens.output * rates.output,
+  );
+}
+
+/** The prices of a checked pricing file, with `same_as` followed. */
+export function priceEntries(
+  file: PricingFile,
+  document: ConfigDocument,
+  problems: Problem[],
+): ReadonlyMap<string, PriceEntry> {
+  const entries = new Map<string, PriceEntry>();
+  for (const [model, written] of Object.entries(file.models)) {
+    const path = ['models', model];
+    const source = followSameAs(file, model, written);
+    if (source === null) {
+      const message = `same_as leads nowhere: ${written.same_as}`;
+      problems.push(document.problem([...path, 'same_as'], message, 'Name a model with prices'));
+      continue;
+    }
+    if ((source.until === undefined) !== (source.then === undefined)) {
+      problems.push(document.problem(path, 'until and then belong together', '', 'key'));
+    }
+    entries.set(model, priceEntry(source));
+  }
+  return entries;
+}
+
+function followSameAs(file: PricingFile, model: string, written: PriceFile): PriceFile | null {
+  const seen = new Set([model]);
+  let current: PriceFile | undefined = written;
+  while (current?.same_as !== undefined) {
+    if (seen.has(current.same_as)) return null;
+    seen.add(current.same_as);
+    current = file.models[current.same_as];
+  }
+  return current ?? null;
+}
+
+function priceEntry(written: PriceFile): PriceEntry {
+  const { over_200k: long, until, then } = written;
+  return {
+    ...rates(written),
+    over200k: long === undefined ? null : rates(long),
+    untilMs: until === undefined ? null : dayAfterMs(until),
+    then: then === undefined ? null : priceEntry(then),
+  };
+}
+
+/** A model without a price for cached tokens charges them as any other input. */
+function rates(written: Static<typeof LONG>): { input: number; output: number; cached: number } {
+  const input = written.in ?? 0;
+  return { input, output: written.out ?? 0, cached: written.cached ?? input };
+}
+
+/** A price holds through its last day. In UTC: at a rise, some hours early, so never too low. */
+function dayAfterMs(date: string): number {
+  const [year = 0, month = 1, day = 1] = date.split('-').map(Number);
+  return Date.UTC(year, month - 1, day + 1);
+}
