@@ -168,13 +168,25 @@ export function loadScenario(file: string): Scenario {
 
 /** The row a model counts against. */
 export function rowOf(scenario: Scenario, model: string): Row {
-  const exact = scenario.models[model];
+  const exact = entry(scenario.models, model);
   if (exact !== undefined) return exact;
   let longest: string | undefined;
   for (const pattern of Object.keys(scenario.models)) {
     if (pattern.length > (longest?.length ?? -1) && matches(pattern, model)) longest = pattern;
   }
   return (longest === undefined ? undefined : scenario.models[longest]) ?? scenario.default;
+}
+
+/** The model that a name stands for; an alias may stand for another alias. */
+export function resolvedModel({ aliases }: Scenario, name: string): string {
+  let model = name;
+  for (let hop = 0; hop < ALIAS_HOPS_MAX; hop += 1) model = entry(aliases, model) ?? model;
+  return model;
+}
+
+/** What a 429 calls a model. */
+export function quotaNameOf(scenario: Scenario, model: string): string {
+  return entry(scenario.quota_names, model) ?? model;
 }
 
 /** Whether a pattern, in which `*` stands for anything, matches the whole name. */
@@ -186,6 +198,14 @@ export function matches(pattern: string, name: string): boolean {
     expressions.set(pattern, expression);
   }
   return expression.test(name);
+}
+
+/** Ends a ring of aliases. */
+const ALIAS_HOPS_MAX = 5;
+
+/** Names come from callers, who may well ask for a model called `constructor`. */
+function entry<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
 }
 
 /** Patterns come from scenarios only, so there are few. */

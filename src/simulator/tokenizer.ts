@@ -1,3 +1,5 @@
+import { field, list } from './json.ts';
+
 /** Tokens of one medium whose size in tokens is fixed, as measured on Gemini 3. */
 const IMAGE_TOKENS = 1100;
 /** Per page of a PDF; without reading it, one page per this many bytes of base64. */
@@ -29,7 +31,7 @@ export function countTokens(body: unknown): number {
   const request = field(body, 'generateContentRequest') ?? body;
   let tokens = 0;
   for (const content of list(field(request, 'contents'))) tokens += contentTokens(content);
-  const system = field(request, 'systemInstruction') ?? field(request, 'system_instruction');
+  const system = field(request, 'systemInstruction', 'system_instruction');
   tokens += contentTokens(system);
   const tools = field(request, 'tools');
   // Declarations are rewritten more tersely before the model sees them: 5 characters a token.
@@ -53,9 +55,9 @@ function partTokens(part: unknown): number {
   let tokens = 0;
   const text = field(part, 'text');
   if (typeof text === 'string') tokens += countTextTokens(text);
-  const media = field(part, 'inlineData') ?? field(part, 'inline_data');
+  const media = field(part, 'inlineData', 'inline_data');
   if (media !== undefined) tokens += mediaTokens(media);
-  if ((field(part, 'fileData') ?? field(part, 'file_data')) !== undefined) tokens += FILE_TOKENS;
+  if (field(part, 'fileData', 'file_data') !== undefined) tokens += FILE_TOKENS;
   for (const key of ['functionCall', 'functionResponse', 'executableCode', 'codeExecutionResult']) {
     const value = field(part, key);
     if (value !== undefined) tokens += countTextTokens(JSON.stringify(value));
@@ -68,7 +70,7 @@ function partTokens(part: unknown): number {
 }
 
 function mediaTokens(media: unknown): number {
-  const mime = field(media, 'mimeType') ?? field(media, 'mime_type');
+  const mime = field(media, 'mimeType', 'mime_type');
   const data = field(media, 'data');
   const base64 = typeof data === 'string' ? data.length : 0;
   const bytes = base64 * 0.75;
@@ -97,7 +99,7 @@ function pieceTokens(piece: string): number {
 
 function wordTokens(word: string): number {
   const { length } = word;
-  if (length <= 4 || length === 1) return 1;
+  if (length <= 4) return 1;
   // Without blanks for this long it is no language: base64, hashes, minified names.
   if (length > 24) return Math.ceil(length / 2.5);
   return Math.max(1, Math.round(length / 5 + (hash(word) % 3) / 2 - 0.25));
@@ -122,14 +124,4 @@ export function hash(text: string): number {
     value = Math.imul(value ^ text.charCodeAt(at), 0x01000193);
   }
   return value >>> 0;
-}
-
-function field(value: unknown, key: string): unknown {
-  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
-  return Reflect.get(value, key);
-}
-
-function list(value: unknown): readonly unknown[] {
-  if (Array.isArray(value)) return value;
-  return value === undefined || value === null ? [] : [value];
 }

@@ -1,0 +1,96 @@
+import {
+  type Answer,
+  type AnswerFacts,
+  JSON_TYPE,
+  PIXEL,
+  runs,
+  vector,
+  whole,
+  words,
+} from './answer.ts';
+import type { Asked } from './asked.ts';
+import { answerInteraction } from './interaction-answer.ts';
+import { field, integer, list } from './json.ts';
+import { answerChat, answerOpenaiEmbeddings, answerOpenaiImage } from './openai-answer.ts';
+
+/** The true answer to a call, whichever surface it came by. */
+export function answerTo(asked: Asked, facts: AnswerFacts): Answer {
+  switch (asked.route.kind) {
+    case 'generate':
+      return answerGenerate(asked, facts);
+    case 'countTokens': {
+      const totalTokens = asked.inputTokens;
+      const promptTokensDetails = [{ modality: 'TEXT', tokenCount: totalTokens }];
+      return whole({ totalTokens, promptTokensDetails });
+    }
+    case 'embed':
+      return whole({ embedding: { values: vector(asked.seed, dimensions(asked.body)) } });
+    case 'batchEmbed': {
+      const embeddings = list(field(asked.body, 'requests')).map((item, index) => ({
+        values: vector(asked.seed + index, dimensions(item)),
+      }));
+      return whole({ embeddings });
+    }
+    case 'predict': {
+      const predictions = [{ mimeType: 'image/png', bytesBase64Encoded: PIXEL }];
+      return whole({ predictions });
+    }
+    case 'predictLong':
+      return whole({ name: `models/${facts.model}/operations/${facts.id}` });
+    case 'chat':
+      return answerChat(asked, facts);
+    case 'openaiEmbed':
+      return answerOpenaiEmbeddings(asked, facts);
+    case 'openaiImage':
+      return answerOpenaiImage(facts);
+    case 'interaction':
+      return answerInteraction(asked, facts);
+  }
+}
+
+function answerGenerate(asked: Asked, facts: AnswerFacts): Answer {
+  if (asked.shape === 'json') return whole(generateChunk(asked, facts, words(asked).join(' '), 1));
+  const parts = runs(words(asked), facts.chunks);
+  const chunks = parts.map((part, index) =>
+    JSON.stringify(generateChunk(asked, facts, part, (index + 1) / parts.length)),
+  );
+  const headers = { 'content-disposition': 'attachment' };
+  if (asked.shape === 'sse') {
+    const pieces = chunks.map((chunk) => `data: ${chunk}\r\n\r\n`);
+    return { contentType: 'text/event-stream', headers, pieces, isStream: true };
+  }
+  const pieces = chunks.map((chunk, index) => (index === 0 ? `[${chunk}` : `\r\n,${chunk}`));
+  return { contentType: JSON_TYPE, headers, pieces: [...pieces, ']'], isStream: true };
+}
+
+/** Usage is a running value, right only in the last chunk; before it even the prompt is short. */
+function generateChunk(asked: Asked, facts: AnswerFacts, part: string, done: number): unknown {
+  const isLast = done === 1;
+  const prompt = isLast ? asked.inputTokens : Math.ceil(asked.inputTokens * 0.6);
+  const output = Math.floor(asked.outputTokens * done);
+  const thoughts = asked.thoughtTokens;
+  return {
+    candidates: [
+      {
+        content: { parts: [{ text: part }], role: 'model' },
+        ...(isLast ? { finishReason: asked.isCut ? 'MAX_TOKENS' : 'STOP' } : {}),
+        index: 0,
+      },
+    ],
+    usageMetadata: {
+      promptTokenCount: prompt,
+      ...(output > 0 ? { candidatesTokenCount: output } : {}),
+      totalTokenCount: prompt + output + thoughts,
+      promptTokensDetails: [{ modality: 'TEXT', tokenCount: prompt }],
+      ...(thoughts > 0 ? { thoughtsTokenCount: thoughts } : {}),
+      serviceTier: 'standard',
+    },
+    modelVersion: facts.model,
+    responseId: facts.id,
+  };
+}
+
+function dimensions(request: unknown): number {
+  const asked = integer(field(request, 'outputDimensionality', 'output_dimensionality'));
+  return Math.min(3072, Math.max(1, asked ?? 768));
+}

@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { JSON_TYPE } from './answer.ts';
+import type { ArrivalLog, OpenArrival } from './arrival.ts';
+import { bodyOf } from './body.ts';
+import { serveCall } from './call.ts';
+import { badRequest, errorBody, type GoogleError, GOOGLE_ERRORS } from './google-error.ts';
+import { isOwnPage, serveOwnPage } from './own-page.ts';
+import { Reply } from './reply.ts';
+import { notFound } from './resources.ts';
+import { errorShapeOf, isOpenai, type Route, routeOf, type Target, targetOf } from './route.ts';
+import type { Score } from './score.ts';
+import type { World } from './world.ts';
+
+/** A running simulator, as its requests see it. */
+export interface Host {
+  /** Without a trailing slash; known once it listens. */
+  url: string;
+  readonly world: World;
+  readonly log: ArrivalLog;
+  readonly score: () => Score;
+  readonly reset: () => void;
+}
+
+/** Gemini's own limit of a request with inline data. */
+const BODY_BYTES_MAX = 104_857_600;
+/** What is kept of an upload: enough for the JSON that begins one. */
+const UPLOAD_BYTES_KEPT = 65_536;
+
+/** Takes a request from its headers to the end of its answer. */
+export async function receive(
+  host: Host,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { method = 'GET', url = '/' } = request;
+  const target = targetOf(url);
+  if (target !== null && isOwnPage(target)) return serveOwnPage(host, request, response, target);
+  const { world } = host;
+  const route = target === null ? null : routeOf(method, target);
+  const arrival = host.log.open(world.now(), route?.method ?? `${method} ${target?.path ?? url}`);
+  const reply = new Reply(request, response, {
+    arrival,
+    clock: world.clock,
+    clockOffsetMs: world.scenario.clock_offset_ms,
+    gzip: world.scenario.gzip,
+  });
+  const key = target === null ? null : keyOf(request, target, route);
+  arrival.apiKeyHash = key === null ? null : hashOf(key);
+  arrival.agentTag = headerOf(request, 'x-test-tag') ?? null;
+  const isUpload = target?.path.startsWith('/upload/') === true;
+  const kept = isUpload ? UPLOAD_BYTES_KEPT : BODY_BYTES_MAX + 1;
+  const body = await bodyOf(request, kept, (bytes) => (arrival.bytes += bytes));
+  if (body === null) return; // The client left before it had sent everything.
+
+  const error = requestError(world, key, body);
+  if (target === null) {
+    sendError(reply, route, badRequest('Malformed URL.'));
+  } else if (method === 'OPTIONS') {
+    reply.send(200, preflight(request));
+  } else if (error !== null) {
+    sendError(reply, route, error);
+  } else if (route === null) {
+    serveResource(host, { request, target, body, arrival, reply });
+  } else {
+    await serveCall(world, route, { arrival, reply, body });
+  }
+}
+
+function serveResource(
+  { world, url }: Host,
+  exchange: {
+    readonly request: IncomingMessage;
+    readonly target: Target;
+    readonly body: Buffer;
+    readonly arrival: OpenArrival;
+    readonly reply: Reply;
+  },
+): void {
+  const { request, target, body, arrival, reply } = exchange;
+  const { method = 'GET', headers } = request;
+  const { bytes, wallMs } = arrival;
+  const answer = /^\/(?:upload\/|download\/)?v1\w*\//.test(target.path)
+    ? world.resources.answer({ method, target, headers, body, bytes, wallMs }, world.scenario, url)
+    : notFound();
+  reply.send(answer.status, answer);
+}
+
+function sendError(reply: Reply, route: Route | null, error: GoogleError): void {
+  const shape = route === null ? 'object' : errorShapeOf(route);
+  reply.send(error.code, { contentType: JSON_TYPE, pieces: [errorBody(error, shape)] });
+}
+
+function requestError({ scenario }: World, key: string | null, body: Buffer): GoogleError | null {
+  if (body.length > BODY_BYTES_MAX) {
+    return badRequest(`Request payload size exceeds the limit: ${BODY_BYTES_MAX} bytes.`);
+  }
+  if (scenario.keys === undefined) return null;
+  if (key === null) return GOOGLE_ERRORS.keyMissing;
+  return scenario.keys.includes(key) ? null : GOOGLE_ERRORS.keyInvalid;
+}
+
+function keyOf(request: IncomingMessage, { query }: Target, route: Route | null): string | null {
+  const bearer = /^(?:Bearer|Token) +(.+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
+  if (route !== null && isOpenai(route)) return bearer ?? null;
+  return (
+    headerOf(request, 'x-goog-api-key') ?? query.get('key') ?? bearer ?? query.get('access_token')
+  );
+}
+
+function headerOf(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+function preflight(request: IncomingMessage): {
+  contentType: string;
+  pieces: string[];
+  headers: Record<string, string>;
+} {
+  const wanted = headerOf(request, 'access-control-request-headers');
+  return {
+    contentType: 'text/plain; charset=utf-8',
+    pieces: [],
+    headers: {
+      'access-control-allow-origin': headerOf(request, 'origin') ?? '*',
+      'access-control-allow-methods': 'DELETE,GET,HEAD,OPTIONS,PATCH,POST,PUT',
+      ...(wanted === undefined ? {} : { 'access-control-allow-headers': wanted }),
+      'access-control-max-age': '3600',
+    },
+  };
+}
+
+const hashes = new Map<string, string>();
+const HASHES_MAX = 1000;
+
+/** Keys are few and calls are many. */
+function hashOf(key: string): string {
+  const known = hashes.get(key);
+  if (known !== undefined) return known;
+  if (hashes.size >= HASHES_MAX) hashes.clear();
+  const hash = createHash('sha256').update(key).digest('hex').slice(0, 12);
+  hashes.set(key, hash);
+  return hash;
+}
