@@ -127,6 +127,7 @@ class FactSink implements JsonSink {
   readonly #media = new Map<MediaKind, MediaTotal>();
   /** What to do with the string that is being read. */
   #string: Role = 'none';
+  /** As bytes in Latin-1, because a character may be split between two chunks. */
   #captured = '';
   #model: string | null = null;
   #stream = false;
@@ -237,14 +238,14 @@ class FactSink implements JsonSink {
     if (!CAPTURED.has(this.#string)) {
       this.#count.run(chunk, start, end);
     } else if (this.#captured.length < CAPTURE_CHARS_MAX) {
-      this.#captured += chunk.toString('utf8', start, Math.min(end, start + CAPTURE_CHARS_MAX));
+      this.#captured += chunk.toString('latin1', start, Math.min(end, start + CAPTURE_CHARS_MAX));
     }
   }
 
   escaped(codeUnit: number): void {
     if (!CAPTURED.has(this.#string)) this.#count.escaped(codeUnit);
     else if (this.#captured.length < CAPTURE_CHARS_MAX) {
-      this.#captured += String.fromCharCode(codeUnit);
+      this.#captured += Buffer.from(String.fromCharCode(codeUnit)).toString('latin1');
     }
   }
 
@@ -259,19 +260,19 @@ class FactSink implements JsonSink {
         frame.mediaBytes = rawBytes;
         break;
       case 'mime':
-        frame.mime = this.#captured;
+        frame.mime = this.#capturedText();
         break;
       case 'url':
         this.#addUrl(rawBytes);
         break;
       case 'role':
-        this.#contentRole = this.#captured;
+        this.#contentRole = this.#capturedText();
         break;
       case 'model':
-        if (this.#frames.length === 1) this.#model = this.#captured;
+        if (this.#frames.length === 1) this.#model = this.#capturedText();
         break;
       case 'cached':
-        if (this.#frames.length === 1) this.#cachedContent = this.#captured;
+        if (this.#frames.length === 1) this.#cachedContent = this.#capturedText();
         break;
       default:
     }
@@ -287,6 +288,11 @@ class FactSink implements JsonSink {
     if (frame.role === 'max_output' && this.#frames.length <= 2 && /^\d{1,15}$/.test(token)) {
       this.#maxOutputTokens = Number(token);
     }
+  }
+
+  #capturedText(): string {
+    const bytes = Buffer.from(this.#captured.slice(0, CAPTURE_CHARS_MAX), 'latin1');
+    return bytes.toString('utf8');
   }
 
   /** OpenAI's image_url carries either the image itself or where it lies. */

@@ -66,7 +66,8 @@ function recognise(agent: string, sdk: string): Pick<Client, 'family' | 'holdMsM
     return { family: 'openai-js', holdMsMax: NODE_FETCH_HOLD_MS };
   }
   if (/^litellm\b/i.test(agent)) return { family: 'litellm', holdMsMax: null };
-  if (/^genai-js\//.test(sdk)) return { family: 'generative-ai-js', holdMsMax: NODE_FETCH_HOLD_MS };
+  if (sdk.startsWith('genai-js/'))
+    return { family: 'generative-ai-js', holdMsMax: NODE_FETCH_HOLD_MS };
   const genai = ofGenai(agent) ?? ofGenai(sdk);
   if (genai !== null) return genai;
   if (/^curl\//i.test(agent)) return { family: 'curl', holdMsMax: null };
@@ -77,8 +78,8 @@ function recognise(agent: string, sdk: string): Pick<Client, 'family' | 'holdMsM
 }
 
 function ofGenai(mark: string): Pick<Client, 'family' | 'holdMsMax'> | null {
-  if (/^speakeasy-sdk\/python/.test(mark)) return { family: 'genai-python', holdMsMax: null };
-  if (/^speakeasy-sdk\/typescript/.test(mark)) return { family: 'genai-js', holdMsMax: null };
+  if (mark.startsWith('speakeasy-sdk/python')) return { family: 'genai-python', holdMsMax: null };
+  if (mark.startsWith('speakeasy-sdk/typescript')) return { family: 'genai-js', holdMsMax: null };
   const match = /google-genai-sdk\/(\d+)\.(\d+)\S*(?:\s+gl-([a-z]+))?/.exec(mark);
   if (match === null) return null;
   const [, major = '0', minor = '0', language = ''] = match;

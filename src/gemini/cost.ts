@@ -156,11 +156,11 @@ function decodedBytes({ base64Bytes }: MediaTotal): number {
   return (base64Bytes * 3) / 4;
 }
 
-/** 2, 2.5, 3.1, ...; Gemma and Imagen read images as 2.5 does. */
+/** 2, 2.5, 3.1, ...; Gemma, Imagen and the embedding models read images as 2.5 does. */
 function generationOf(model: string): number {
-  const match = /gemini-(?:[a-z]+-)*(\d+(?:\.\d+)?)/.exec(model);
-  if (match !== null) return Number(match[1]);
-  return /gemma|imagen|embedding/.test(model) ? 2.5 : Infinity;
+  if (/gemma|imagen|embedding/.test(model)) return 2.5;
+  const version = /gemini-(?:live-)?(\d+(?:\.\d+)?)/.exec(model)?.[1];
+  return version === undefined ? Infinity : Number(version);
 }
 
 function sum<T>(items: readonly T[], amount: (item: T) => number): number {

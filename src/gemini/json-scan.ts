@@ -41,13 +41,17 @@ const COLON = 0x3a;
 
 type Mode =
   /** Between tokens; `#expects` says what may come. */
-  | 'structure'
-  | 'key'
-  | 'read'
-  | 'skip'
-  | 'scalar';
+  'structure' | 'key' | 'read' | 'skip' | 'scalar';
 
-type Expected = 'root' | 'value' | 'value_or_end' | 'key' | 'key_or_end' | 'colon' | 'comma' | 'end';
+type Expected =
+  | 'root'
+  | 'value'
+  | 'value_or_end'
+  | 'key'
+  | 'key_or_end'
+  | 'colon'
+  | 'comma'
+  | 'end';
 
 const EXPECTED_WORDS: Readonly<Record<Expected, string>> = {
   root: 'a JSON object, which begins with {',
@@ -295,7 +299,7 @@ export class JsonScan {
     const isNumberCut = this.#token.length >= SCALAR_BYTES_MAX;
     if (!isNumberCut && !SCALAR.test(this.#token)) {
       const word = JSON.stringify(this.#token);
-      return this.#failWith(`expected a value, found ${word}`, Math.max(0, end - this.#token.length));
+      return this.#failWith(`expected a value, found ${word}`, end - this.#token.length);
     }
     this.#mode = 'structure';
     this.#expects = 'comma';
@@ -308,6 +312,7 @@ export class JsonScan {
     return this.#failWith(`expected ${expected}, found ${found}`, at);
   }
 
+  /** `at` is negative where the token began in a chunk before this one. */
   #failWith(message: string, at: number): number {
     this.#problem = { message, offset: this.#offset + at };
     return at;

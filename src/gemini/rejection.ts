@@ -39,7 +39,7 @@ const DAY_DELAY_MS_MIN = 3_600_000;
 
 const BILLING =
   /prepa(?:id|yment) credits? (?:are|is|have been) depleted|credits? (?:are|is) depleted|exceeded its [a-z ]*spending cap|monthly spending cap/i;
-const ZERO_LIMIT = /\blimit: ?0(?![\d.,])/;
+const ZERO_LIMIT = /\blimit: ?0(?!\d|[.,]\d)/;
 
 /**
  * Reads the body of a 429, bare or wrapped in an array, or the text of an error inside a stream.
@@ -112,7 +112,8 @@ function quotaOf(violation: JsonObject, message: string): RejectedQuota {
   const metric = asString(violation['quotaMetric']) ?? '';
   const names = `${asString(violation['quotaId']) ?? ''} ${metric}`;
   const value = wholeNumber(violation['quotaValue']);
-  const line = value === null ? proseQuotas(message).find((each) => sameMetric(each, metric)) : null;
+  const line =
+    value === null ? proseQuotas(message).find((each) => sameMetric(each, metric)) : null;
   return {
     ...unitAndPeriod(names),
     limit: value ?? line?.limit ?? null,

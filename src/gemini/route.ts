@@ -80,7 +80,9 @@ export function classify(method: string, path: string): Endpoint {
   const queryAt = path.indexOf('?');
   const rawPath = queryAt === -1 ? path : path.slice(0, queryAt);
   const query = queryAt === -1 ? '' : path.slice(queryAt + 1);
-  const decoded = decodeAscii(rawPath).replace(/\/{2,}/g, '/').replace(/(.)\/$/, '$1');
+  const decoded = decodeAscii(rawPath)
+    .replace(/\/{2,}/g, '/')
+    .replace(/(.)\/$/, '$1');
 
   if (LIVE_PATH.test(decoded)) return LIVE;
   // Everything that makes a model work is a POST; polling and listing are not.
