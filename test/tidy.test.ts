@@ -5,6 +5,7 @@ import t from 'tap';
 import { parseSource } from './support/source-file.ts';
 import {
   badNames,
+  deadLinks,
   differences,
   foldersDrawn,
   FUNCTION_LINES_MAX,
@@ -186,6 +187,29 @@ t.test('no file names a machine or a package registry', async (t) => {
   const texts = paths.filter((path) => !/\.(png|ico|gz|br|jpe?g|pdf|db|bin|log)$/.test(path));
   t.strictSame(
     texts.flatMap((path) => machineTraces(path, readFileSync(join(ROOT, path), 'utf8'))),
+    [],
+  );
+});
+
+t.test('the lock file says what to install, and not from where', async (t) => {
+  const lock = readFileSync(join(ROOT, 'package-lock.json'), 'utf8');
+  t.notMatch(lock, /"resolved": "http/);
+  t.notMatch(lock, /"deprecated"/, 'nothing that npm ci would warn of');
+});
+
+t.test('links between pages lead somewhere', async (t) => {
+  const sample = '[a](b.md#c) [d](../e.md) [f](https://g.example/h) [i](#j)';
+  const known = new Set(['docs/b.md']);
+  t.strictSame(
+    deadLinks('docs/a.md', sample, (path) => known.has(path)),
+    ['docs/a.md: links to ../e.md, which does not exist'],
+  );
+  const all = new Set(tree.map(({ path }) => path));
+  const pages = paths.filter((path) => path.endsWith('.md') && !path.startsWith('test/'));
+  t.strictSame(
+    pages.flatMap((path) =>
+      deadLinks(path, readFileSync(join(ROOT, path), 'utf8'), (target) => all.has(target)),
+    ),
     [],
   );
 });

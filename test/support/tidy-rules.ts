@@ -244,6 +244,18 @@ export function importTable(markdown: string): Record<string, string[]> {
   return Object.fromEntries(rows.map(([part, targets]) => [part, [...targets]]));
 }
 
+/** Links of a page to files that `exists` does not know. Links to the web are not followed. */
+export function deadLinks(
+  path: string,
+  markdown: string,
+  exists: (path: string) => boolean,
+): Finding[] {
+  const targets = [...markdown.matchAll(/\]\(([^)\s#]+)(?:#[^)\s]*)?\)/g)].map(([, to = '']) => to);
+  return targets
+    .filter((to) => !/^[a-z]+:/.test(to) && !exists(posix.join(posix.dirname(path), to)))
+    .map((to) => `${path}: links to ${to}, which does not exist`);
+}
+
 /** What one list has and the other lacks, both ways. */
 export function differences(
   drawn: readonly string[],
