@@ -21,7 +21,7 @@ export interface ConfigDocument {
   readonly file: string;
   /** Plain data, environment variables put in; an empty file is an empty mapping. */
   readonly value: unknown;
-  /** What parsing found; when any is not a duplicate key, `value` is an empty mapping. */
+  /** What parsing found; when that is more than a duplicate key, `value` is an empty mapping. */
   readonly problems: readonly Problem[];
   /** The place of a key, or of its value; of the nearest thing around it when it is not there. */
   place(path: Path, of?: 'key' | 'value'): { readonly line: number; readonly column: number };
@@ -67,9 +67,11 @@ export function parseText(
     ...syntaxMessage(error.code, error.message),
   }));
   if (env !== null) problems.push(...expandScalars(file, text, yaml, env, at));
-  const broken = yaml.errors.some(({ code }) => code !== 'DUPLICATE_KEY');
+  const unknown = unknownAnchors(file, yaml, at);
+  problems.push(...unknown);
+  const isWhole = yaml.errors.every(({ code }) => code === 'DUPLICATE_KEY');
   let value: unknown = {};
-  if (!broken) {
+  if (isWhole && unknown.length === 0) {
     try {
       value = yaml.toJS() ?? {};
     } catch (error) {
@@ -105,6 +107,24 @@ function syntaxMessage(code: string, message: string): { message: string; hint: 
     return { message: 'a second document begins here', hint: 'Keep one document in the file' };
   }
   return { message: `this is not YAML: ${message}`, hint: '' };
+}
+
+function unknownAnchors(
+  file: string,
+  yaml: Document,
+  at: (offset: number) => { line: number; column: number },
+): Problem[] {
+  const problems: Problem[] = [];
+  visit(yaml, {
+    Alias(_key, alias, ancestors) {
+      if (alias.resolve(yaml) !== undefined) return;
+      const place = at(alias.range?.[0] ?? 0);
+      const message = `there is no anchor &${alias.source} above`;
+      const field = fieldOf([...ancestors, alias]).join('.');
+      problems.push({ file, ...place, field, message, hint: 'Quote a value that begins with *' });
+    },
+  });
+  return problems;
 }
 
 /** Expands string values in place; keys, comments and numbers are left alone. */
@@ -184,7 +204,7 @@ function lookUp(yaml: Document, path: Path): Found {
 function stepInto(yaml: Document, found: Found, step: string | number): Found | null {
   const depth = found.depth + 1;
   const node = isAlias(found.value) ? found.value.resolve(yaml) : found.value;
-  if (isMap<unknown, unknown>(node)) {
+  if (isMap(node)) {
     // The last of a duplicate key is the one whose value counts.
     const pair = node.items.findLast(
       ({ key }) => String(isScalar(key) ? key.value : key) === String(step),
@@ -192,7 +212,7 @@ function stepInto(yaml: Document, found: Found, step: string | number): Found | 
     if (pair === undefined) return null;
     return { key: asNode(pair.key), value: asNode(pair.value), depth };
   }
-  if (isSeq<unknown>(node)) {
+  if (isSeq(node)) {
     const item = node.items[Number(step)];
     return item === undefined ? null : { key: null, value: asNode(item), depth };
   }

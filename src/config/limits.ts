@@ -66,10 +66,12 @@ export function effectiveLimits(config: LoadedConfig): readonly EffectiveLimits[
 
 /** The model that a name stands for: aliases followed to their end, else the name itself. */
 export function resolveAlias(config: LoadedConfig, model: string): string {
+  const { aliases } = config.rateLimits;
   let name = model;
   // Free of cycles: loading has refused them.
-  for (let next = aliasOf(config, name); next !== undefined; next = aliasOf(config, name))
+  for (let next = aliases.get(name); next !== undefined; next = aliases.get(name)) {
     name = next;
+  }
   return name;
 }
 
@@ -89,10 +91,6 @@ export function projectOf(config: LoadedConfig, apiKey: string | null): string {
 }
 
 const ownersOf = new WeakMap<LoadedConfig, ReadonlyMap<string, string>>();
-
-function aliasOf(config: LoadedConfig, name: string): string | undefined {
-  return config.rateLimits.aliases.get(name);
-}
 
 function resolveRules(config: LoadedConfig, project: string, model: string): QuotaRules {
   const { rateLimits, mode } = config;

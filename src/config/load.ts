@@ -45,14 +45,13 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     document,
     env,
     cwd,
-    problems: [...document.problems, ...problems],
+    problems: [...problems],
     warnings: [],
     watchedFiles: [...location.candidates],
   };
   const config = value === null ? null : assemble(value, location, options.flags, reading);
-  if (config === null || reading.problems.length > 0) {
-    throw new ConfigError(reading.problems.toSorted(byPlace));
-  }
+  const all = [...document.problems, ...reading.problems.filter(isNews(document.problems))];
+  if (config === null || all.length > 0) throw new ConfigError(all.toSorted(byPlace));
   return { ...config, hash: hashOf(config) };
 }
 
@@ -147,6 +146,12 @@ function hashOf(config: LoadedConfig): string {
 }
 
 const SECRET_OR_PLACE = new Set(['apiKey', 'token', 'keys', 'source', 'warnings']);
+
+/** A value whose variable is missing is wrong in every other way too; once is enough. */
+function isNews(told: readonly Problem[]): (problem: Problem) => boolean {
+  const fields = new Set(told.map(({ field }) => field).filter((field) => field !== ''));
+  return ({ field }) => !fields.has(field);
+}
 
 function byPlace(a: Problem, b: Problem): number {
   return a.line - b.line || a.column - b.column;

@@ -134,7 +134,7 @@ export interface PriceEntry {
     readonly output: number;
     readonly cached: number;
   } | null;
-  /** ms since 1970 UTC from which `then` holds; null when no change is known. */
+  /** ms since 1970 UTC from which `next` holds; null when no change is known. */
   readonly untilMs: number | null;
-  readonly then: PriceEntry | null;
+  readonly next: PriceEntry | null;
 }

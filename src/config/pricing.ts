@@ -24,6 +24,7 @@ const PRICE = Type.Object(
     ...AMOUNTS,
     over_200k: Type.Optional(LONG),
     until: Type.Optional(DATE),
+    // oxlint-disable-next-line unicorn/no-thenable -- a key of the file; its schema is never awaited.
     then: Type.Optional(LATER),
     same_as: Type.Optional(Type.String()),
   },
@@ -56,7 +57,7 @@ export function price(
 ): number {
   const key = matchingKey(config.prices, model);
   let entry = key === null ? undefined : config.prices.get(key);
-  while (entry?.then && entry.untilMs !== null && wallMs >= entry.untilMs) entry = entry.then;
+  while (entry?.next && entry.untilMs !== null && wallMs >= entry.untilMs) entry = entry.next;
   if (entry === undefined) return 0;
   const rates = tokens.input > LONG_CONTEXT_TOKENS ? (entry.over200k ?? entry) : entry;
   const cached = Math.min(tokens.cached, tokens.input);
@@ -105,7 +106,7 @@ function priceEntry(written: PriceFile): PriceEntry {
     ...rates(written),
     over200k: long === undefined ? null : rates(long),
     untilMs: until === undefined ? null : dayAfterMs(until),
-    then: then === undefined ? null : priceEntry(then),
+    next: then === undefined ? null : priceEntry(then),
   };
 }
 

@@ -139,7 +139,7 @@ function wrongValue(
       return document.problem(
         path,
         `expected ${wanted(node)}${got}`,
-        numberHint(document, node, path),
+        formHint(document, node, path),
       );
     default:
       return document.problem(path, fallback);
@@ -151,11 +151,15 @@ function wanted(node: SchemaNode): string {
   return node.title ?? [node.type].flat().join(' or ');
 }
 
-/** `rpm: "9"` and `rpm: ${RPM}` look right to the eye. */
-function numberHint(document: ConfigDocument, node: SchemaNode, path: Path): string {
+/** `rpm: "9"`, `rpm: ${RPM}` and `max_wait: 30` look right to the eye. */
+function formHint(document: ConfigDocument, node: SchemaNode, path: Path): string {
   const written = document.written(path);
   const wantsNumber = [node.type].flat().some((type) => type === 'integer' || type === 'number');
-  if (!wantsNumber || written === null) return '';
+  if (written === null) return '';
+  if (/^(a duration|a size)/.test(node.title ?? '') && /^[\d.]+$/.test(written)) {
+    return 'Add a unit';
+  }
+  if (!wantsNumber) return '';
   if (/^["'][\d.]+["']$/.test(written)) return 'Write it without quotes';
   return written.includes('${') ? 'Environment variables give strings, never numbers' : '';
 }
