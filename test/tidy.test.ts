@@ -214,6 +214,21 @@ t.test('links between pages lead somewhere', async (t) => {
   );
 });
 
+t.test('what the image and compose.yaml are made from exists', async (t) => {
+  const all = new Set(tree.map(({ path }) => path));
+  const compose = readFileSync(join(ROOT, 'compose.yaml'), 'utf8');
+  const mounts = [...compose.matchAll(/- \.\/([\w./-]+):/g)].map(([, path = '']) => path);
+  const dockerfile = readFileSync(join(ROOT, 'Dockerfile'), 'utf8');
+  const copies = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(
+    ([, sources = '']) => sources.split(' '),
+  );
+  t.ok(mounts.length >= 3 && copies.length >= 10, 'the patterns find what they look for');
+  t.strictSame(
+    [...mounts, ...copies].filter((path) => !all.has(path)),
+    [],
+  );
+});
+
 t.test('ARCHITECTURE.md draws every folder, and no other', async (t) => {
   t.strictSame(foldersDrawn('```text\nsrc/  all\n  a/   one\n    b/ two\ndocs/ c/ d\n```'), [
     'src',
