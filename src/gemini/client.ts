@@ -66,8 +66,9 @@ function recognise(agent: string, sdk: string): Pick<Client, 'family' | 'holdMsM
     return { family: 'openai-js', holdMsMax: NODE_FETCH_HOLD_MS };
   }
   if (/^litellm\b/i.test(agent)) return { family: 'litellm', holdMsMax: null };
-  if (sdk.startsWith('genai-js/'))
+  if (sdk.startsWith('genai-js/')) {
     return { family: 'generative-ai-js', holdMsMax: NODE_FETCH_HOLD_MS };
+  }
   const genai = ofGenai(agent) ?? ofGenai(sdk);
   if (genai !== null) return genai;
   if (/^curl\//i.test(agent)) return { family: 'curl', holdMsMax: null };

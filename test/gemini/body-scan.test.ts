@@ -58,7 +58,7 @@ t.test('every part of a conversation is counted where it belongs', async (t) => 
     stream: false,
     items: 1,
     // "Be brief." and, of the greeting, the comma, blanks, quotes, backslash and English words.
-    asciiChars: 9 + [...'Привет, 世界! 👋🏽 "quoted" \\ done'].filter((c) => c < '\u0080').length,
+    asciiChars: 9 + 20,
     cyrillicLikeChars: 6,
     cjkChars: 2,
     otherChars: 2,
@@ -242,18 +242,23 @@ t.test('what is not one JSON object is said so, with the place', async (t) => {
 
 const JSON_VALUE = fc.jsonValue({ depthSize: 'small' });
 const NAME = fc.constantFrom(
-  ...['a', 'text', 'content', 'contents', 'parts', 'tools', 'functionCall', 'functionResponse'],
-  ...[
-    'inlineData',
-    'data',
-    'mimeType',
-    'url',
-    'input',
-    'requests',
-    'role',
-    'model',
-    'thoughtSignature',
-  ],
+  'a',
+  'text',
+  'content',
+  'contents',
+  'parts',
+  'tools',
+  'functionCall',
+  'functionResponse',
+  'inlineData',
+  'data',
+  'mimeType',
+  'url',
+  'input',
+  'requests',
+  'role',
+  'model',
+  'thoughtSignature',
 );
 const BODY = fc.dictionary(
   fc.oneof(NAME, fc.string()),
@@ -274,7 +279,7 @@ t.test('any JSON object is valid, and gives the same facts in any chunks', async
 t.test('a damaged body is judged as JSON.parse judges its structure', async () => {
   const damage = fc.record({
     at: fc.nat(200),
-    byte: fc.constantFrom(...'{}[]:,"1t '),
+    byte: fc.constantFrom('{', '}', '[', ']', ':', ',', '"', '1', 't', ' '),
   });
   fc.assert(
     fc.property(BODY, damage, (body, { at, byte }) => {

@@ -226,8 +226,14 @@ t.test('a refusal is Google-shaped, says whose it is and when to come back', asy
     },
   });
   t.strictSame(googleErrorHeaders(MINUTE_REFUSAL), [
-    ...['content-type', 'application/json; charset=UTF-8'],
-    ...['x-headgate-refused', 'WAIT_TOO_LONG', 'retry-after', '23', 'retry-after-ms', '22350'],
+    'content-type',
+    'application/json; charset=UTF-8',
+    'x-headgate-refused',
+    'WAIT_TOO_LONG',
+    'retry-after',
+    '23',
+    'retry-after-ms',
+    '22350',
   ]);
 });
 

@@ -1,0 +1,110 @@
+/** Where the ASCII of a string is counted: nowhere, or as text, tools, calls or responses. */
+export const NONE = 0;
+export const TEXT = 1;
+export const TOOLS = 2;
+export const CALL = 3;
+export const RESPONSE = 4;
+/** How many there are. */
+export const BUCKETS = 5;
+
+/** What a member's name says of its value. */
+export type Role =
+  | 'text'
+  | 'contents'
+  | 'input'
+  | 'items'
+  | 'tools'
+  | 'call'
+  | 'response'
+  | 'signature'
+  | 'inline'
+  | 'file'
+  | 'data'
+  | 'mime'
+  | 'url'
+  | 'model'
+  | 'stream'
+  | 'cached'
+  | 'max_output'
+  | 'role'
+  | 'none';
+
+/** Names in the bodies of every surface, in both spellings that protobuf's JSON takes. */
+export const ROLES: ReadonlyMap<string, Role> = new Map<string, Role>([
+  ['text', 'text'],
+  ['content', 'text'],
+  ['prompt', 'text'],
+  ['systemInstruction', 'text'],
+  ['system_instruction', 'text'],
+  ['title', 'text'],
+  ['contents', 'contents'],
+  ['messages', 'contents'],
+  ['input', 'input'],
+  ['requests', 'items'],
+  ['instances', 'items'],
+  ['tools', 'tools'],
+  ['functions', 'tools'],
+  // "The size of your response schema counts towards the input token limit" (structured output page).
+  ['responseSchema', 'tools'],
+  ['response_schema', 'tools'],
+  ['responseJsonSchema', 'tools'],
+  ['response_json_schema', 'tools'],
+  ['_responseJsonSchema', 'tools'],
+  ['response_format', 'tools'],
+  ['functionCall', 'call'],
+  ['function_call', 'call'],
+  ['tool_calls', 'call'],
+  ['executableCode', 'call'],
+  ['executable_code', 'call'],
+  ['arguments', 'call'],
+  ['functionResponse', 'response'],
+  ['function_response', 'response'],
+  ['codeExecutionResult', 'response'],
+  ['code_execution_result', 'response'],
+  ['result', 'response'],
+  ['thoughtSignature', 'signature'],
+  ['thought_signature', 'signature'],
+  ['signature', 'signature'],
+  ['inlineData', 'inline'],
+  ['inline_data', 'inline'],
+  ['fileData', 'file'],
+  ['file_data', 'file'],
+  ['data', 'data'],
+  ['bytesBase64Encoded', 'data'],
+  ['mimeType', 'mime'],
+  ['mime_type', 'mime'],
+  ['format', 'mime'],
+  ['url', 'url'],
+  ['uri', 'url'],
+  ['model', 'model'],
+  ['stream', 'stream'],
+  ['cachedContent', 'cached'],
+  ['cached_content', 'cached'],
+  ['maxOutputTokens', 'max_output'],
+  ['max_output_tokens', 'max_output'],
+  ['max_tokens', 'max_output'],
+  ['max_completion_tokens', 'max_output'],
+  ['role', 'role'],
+]);
+
+/** Strings that are kept, cut to some length, rather than counted. */
+export const CAPTURED: ReadonlySet<Role> = new Set(['mime', 'url', 'model', 'cached', 'role']);
+
+/** Where a string of this role is counted. */
+export function bucketOf(role: Role): number {
+  return BUCKET_OF.get(role) ?? NONE;
+}
+
+/** Where an object or array of this role is: the members of `content: {...}` speak for themselves. */
+export function containerBucketOf(role: Role): number {
+  const bucket = bucketOf(role);
+  return bucket === TEXT ? NONE : bucket;
+}
+
+const BUCKET_OF: ReadonlyMap<Role, number> = new Map<Role, number>([
+  ['text', TEXT],
+  ['input', TEXT],
+  ['tools', TOOLS],
+  ['call', CALL],
+  ['response', RESPONSE],
+]);
