@@ -1,0 +1,169 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import type { Clock } from '../clock.ts';
+import { ProxyError } from '../errors.ts';
+import type { InboundCall, ReplySink } from '../exchange/call.ts';
+import { injectKey, PLACEHOLDER_KEY, redactUrl } from '../gemini/auth.ts';
+import { type BodyFacts, BodyScanner } from '../gemini/body-scan.ts';
+import { googleErrorBody, googleErrorHeaders } from '../gemini/error-body.ts';
+import { headerValue } from '../gemini/headers.ts';
+import { classify, type Endpoint, NAME_PATTERN, stripPrefixes } from '../gemini/route.ts';
+import { checkGeminiToken, checkSource, type GuardSettings } from './guard.ts';
+import { asProxyError } from './problem.ts';
+import { createReplySink } from './reply-sink.ts';
+import { bodyStream, checkAnnounced, readBody } from './request-body.ts';
+
+/** A call whose body is not held here. */
+export type PassedCall = Omit<InboundCall, 'body' | 'bodyBytes'>;
+
+/** Where calls go from the HTTP edge. Both answer through the sink. */
+export interface ExchangeEntry {
+  /** A counted call, its body read and scanned. */
+  take(call: InboundCall, facts: BodyFacts, endpoint: Endpoint, sink: ReplySink): void;
+  /** Anything else; the body is streamed through without limit, null without one. */
+  pass(call: PassedCall, stream: NodeJS.ReadableStream | null, sink: ReplySink): void;
+}
+
+/** A call that was refused before it became an exchange. */
+export interface EdgeRefusal {
+  readonly requestId: string;
+  readonly method: string;
+  /** Without secrets. */
+  readonly path: string;
+  readonly error: ProxyError;
+}
+
+export interface GeminiRelayOptions {
+  readonly clock: Clock;
+  readonly exchange: ExchangeEntry;
+  readonly guard: () => GuardSettings;
+  readonly newRequestId: () => string;
+  /** Largest body of a counted call, in bytes. */
+  readonly bodyBytesMax: number;
+  readonly onRefusal: (refusal: EdgeRefusal) => void;
+}
+
+/** How long the rest of a refused body is read and dropped, so that its sender gets to the answer. */
+const LINGER_MS = 2_000;
+
+/** Everything a request needs to be answered, before it is known what it is. */
+interface Arrival {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly requestId: string;
+  readonly receivedAtMs: number;
+}
+
+/**
+ * The one way in for all Gemini paths. It works on the raw request target: no router, whose ideas of
+ * escapes, doubled slashes and length are not Google's, and no content-type parser.
+ */
+export function createGeminiRelay(
+  options: GeminiRelayOptions,
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const { clock, exchange } = options;
+
+  return (request, response) => {
+    const receivedAtMs = clock.monotonicMs();
+    const arrival = { request, response, requestId: options.newRequestId(), receivedAtMs };
+    let endpoint: Endpoint | null = null;
+    try {
+      checkSource({ method: request.method ?? '', headers: request.headers }, options.guard());
+      const call = readHead(arrival, options.guard());
+      endpoint = classify(call.method, call.path);
+      if (endpoint.method === 'live') throw liveNotSupported();
+      if (endpoint.counted) checkAnnounced(request, options.bodyBytesMax);
+      if (isExpectant(request)) response.writeContinue();
+      if (endpoint.counted) take(call, endpoint, arrival);
+      else exchange.pass(call, bodyStream(request), createReplySink(response));
+    } catch (error) {
+      refuse(asProxyError(error), endpoint, arrival);
+    }
+  };
+
+  function take(call: PassedCall, endpoint: Endpoint, arrival: Arrival): void {
+    const scanner = new BodyScanner();
+    readBody(arrival.request, {
+      clock,
+      bodyBytesMax: options.bodyBytesMax,
+      onChunk: (chunk) => scanner.push(chunk),
+      done(body, bodyBytes) {
+        const whole = { ...call, body, bodyBytes };
+        try {
+          exchange.take(whole, scanner.end(), endpoint, createReplySink(arrival.response));
+        } catch (error) {
+          refuse(asProxyError(error), endpoint, arrival);
+        }
+      },
+      failed: (error) => refuse(error, endpoint, arrival),
+    });
+  }
+
+  function refuse(error: ProxyError, endpoint: Endpoint | null, arrival: Arrival): void {
+    const { request, response, requestId } = arrival;
+    const { method = '', url = '' } = request;
+    options.onRefusal({ requestId, method, path: redactUrl(url), error });
+    if (response.destroyed || response.headersSent) return;
+    const body = googleErrorBody(error, {
+      surface: surfaceOf(endpoint, url),
+      array: endpoint?.streams === 'array',
+    });
+    const headers = ['x-headgate-request-id', requestId, 'content-length', String(body.length)];
+    response.writeHead(error.httpStatus, [...googleErrorHeaders(error), ...headers]);
+    response.end(body);
+    if (request.complete) return;
+    // Closing with unread bytes would reset the connection before the client has read why.
+    const timer = clock.after(LINGER_MS, () => request.destroy());
+    request.on('error', () => undefined);
+    request.once('close', () => timer.cancel()).resume();
+  }
+}
+
+/** The call as far as its request line and headers tell. Throws UNAUTHORIZED or BAD_REQUEST. */
+function readHead({ request, requestId, receivedAtMs }: Arrival, guard: GuardSettings): PassedCall {
+  const { method = 'GET', url = '/', rawHeaders } = request;
+  const { path, agentName, sessionName } = stripPrefixes(url);
+  // A browser sends no credential with its preflight, which spends nothing.
+  const usedTokenAsKey =
+    method !== 'OPTIONS' && checkGeminiToken(path, rawHeaders, guard).usedTokenAsKey;
+  return {
+    requestId,
+    method,
+    // Our token must not leave for the upstream; the placeholder has the configured key put there.
+    ...(usedTokenAsKey
+      ? injectKey(path, rawHeaders, PLACEHOLDER_KEY)
+      : { path, headers: rawHeaders }),
+    agentName: nameIn(rawHeaders, 'x-headgate-agent') ?? agentName,
+    sessionName: nameIn(rawHeaders, 'x-headgate-session') ?? sessionName,
+    receivedAtMs,
+  };
+}
+
+function nameIn(headers: readonly string[], header: string): string | null {
+  const name = headerValue(headers, header)?.trim() ?? null;
+  if (name === null || (NAME_PATTERN.test(name) && name !== '.' && name !== '..')) return name;
+  throw new ProxyError(
+    'BAD_REQUEST',
+    `${header} is "${name.slice(0, 100)}"; use 1 to 64 letters, digits, or any of . _ : @ -`,
+    { where: header },
+  );
+}
+
+function isExpectant(request: IncomingMessage): boolean {
+  return request.headers.expect?.toLowerCase() === '100-continue';
+}
+
+function liveNotSupported(): ProxyError {
+  return new ProxyError(
+    'NOT_SUPPORTED',
+    'Live sessions over WebSocket are not forwarded yet; use generateContent or streamGenerateContent.',
+    { where: 'path' },
+  );
+}
+
+/** The dialect of the error JSON, also where the call could not be classified. */
+function surfaceOf(endpoint: Endpoint | null, url: string): 'gemini' | 'openai' | 'interactions' {
+  if (endpoint !== null && endpoint.surface !== 'pass') return endpoint.surface;
+  if (/\/openai\//.test(url)) return 'openai';
+  return /\/interactions(?:[/?]|$)/.test(url) ? 'interactions' : 'gemini';
+}

@@ -1,0 +1,53 @@
+import { ProxyError } from '../errors.ts';
+
+/** Media type of errors on our own routes (RFC 9457). */
+export const PROBLEM_TYPE = 'application/problem+json';
+
+/** The members of a problem document. `reason` is what programs should look at. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly reason: string;
+  /** The field, header or file:line:column at fault. */
+  readonly where?: string;
+  readonly retry_after_ms?: number;
+  /** Beside a 404 or 405: what exists. */
+  readonly routes?: readonly string[];
+}
+
+/** An error of ours as a problem document. */
+export function problemOf(error: ProxyError): Problem {
+  return {
+    type: `urn:headgate:error:${error.reason}`,
+    title: titleOf(error.reason),
+    status: error.httpStatus,
+    detail: error.message,
+    reason: error.reason,
+    ...(error.where === null ? {} : { where: error.where }),
+    ...(error.retryAfterMs === null ? {} : { retry_after_ms: error.retryAfterMs }),
+  };
+}
+
+/** Seconds for the `retry-after` header, rounded up; null where coming back does not help. */
+export function retryAfterSeconds(error: ProxyError): number | null {
+  return error.retryAfterMs === null ? null : Math.max(0, Math.ceil(error.retryAfterMs / 1000));
+}
+
+/**
+ * Anything thrown as an error of ours. What is not one already is a fault of headgate: its message is
+ * kept from the caller, for it may quote what must not be shown.
+ */
+export function asProxyError(error: unknown): ProxyError {
+  if (error instanceof ProxyError) return error;
+  return new ProxyError('INTERNAL', 'Something went wrong inside headgate; its log says what.', {
+    cause: error,
+  });
+}
+
+/** QUEUE_FULL becomes "Queue full". */
+function titleOf(reason: string): string {
+  const words = reason.toLowerCase().replaceAll('_', ' ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

@@ -1,0 +1,135 @@
+import { createServer as createNodeServer, type RequestListener, type Server } from 'node:http';
+
+import Fastify, { type FastifyInstance } from 'fastify';
+
+import { ProxyError } from '../errors.ts';
+import { isGeminiPath } from '../gemini/route.ts';
+import { type AdminRoutesOptions, registerAdminRoutes } from './admin-routes.ts';
+import { createGeminiRelay, type GeminiRelayOptions } from './gemini-routes.ts';
+import { isLoopback } from './guard.ts';
+import { describeMistake, type OwnRoutesOptions, prepareOwnRoutes } from './own-routes.ts';
+import { PROBLEM_TYPE, problemOf } from './problem.ts';
+import { BODY_BYTES_MAX } from './request-body.ts';
+
+export interface HttpServerOptions
+  extends AdminRoutesOptions, OwnRoutesOptions, Omit<GeminiRelayOptions, 'bodyBytesMax'> {
+  /** Port 0 takes a free one. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Largest body of a counted call, in bytes. Default 128 MiB. */
+  readonly bodyBytesMax?: number;
+  /** Further routes of our own; they share the guard and the problem documents. */
+  readonly routes?: readonly ((app: FastifyInstance) => void)[];
+}
+
+export interface HttpServer {
+  /** As a client would call it, such as http://127.0.0.1:4290. */
+  readonly url: string;
+  readonly port: number;
+  /** Takes no more connections and cuts those still open: drain the exchanges first. */
+  close(): Promise<void>;
+}
+
+/** Bodies of our own routes are small; a route that takes more says so itself. */
+const OWN_BODY_BYTES_MAX = 1024 * 1024;
+/** Room for long keys and cookies in front of a gateway; Node's default is 16 KiB. */
+const HEADER_BYTES_MAX = 64 * 1024;
+/** Longer than the idle time of every known client's pool, so that it is the client who closes. */
+const KEEP_ALIVE_MS = 90_000;
+/** A client that has not sent its headers by then is not one. */
+const HEADERS_MS_MAX = 30_000;
+
+/**
+ * Listens, and parts the traffic: Gemini paths go straight to the relay, the rest to our own routes.
+ * Throws UNAUTHORIZED for an address beyond loopback without a token, and Node's error (EADDRINUSE,
+ * EACCES) when the address cannot be had.
+ */
+export async function createServer(options: HttpServerOptions): Promise<HttpServer> {
+  const { host, port } = options.listen;
+  if (options.guard().token === null && !isLoopback(host)) {
+    throw new ProxyError(
+      'CONFIG_INVALID',
+      `Listening on ${host} lets other machines spend the key; set admin.token, or listen on 127.0.0.1.`,
+      { where: 'admin.token' },
+    );
+  }
+  const relay = createGeminiRelay({ bodyBytesMax: BODY_BYTES_MAX, ...options });
+  const app = createOwnApp((own) => createTrafficServer(relay, own));
+  prepareOwnRoutes(app, options);
+  registerAdminRoutes(app, options);
+  for (const register of options.routes ?? []) register(app);
+  const url = await app.listen({ host, port });
+  return {
+    url,
+    port: portOf(app.server),
+    close: async () => {
+      await app.close();
+    },
+  };
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+function createTrafficServer(relay: RequestListener, own: RequestListener): Server {
+  const server = createNodeServer(
+    {
+      maxHeaderSize: HEADER_BYTES_MAX,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: HEADERS_MS_MAX,
+      // Uploads may take hours, and a call waits in the queue after it has been read.
+      requestTimeout: 0,
+      noDelay: true,
+    },
+    (request, response) => {
+      if (isGeminiPath(request.url ?? '/')) relay(request, response);
+      else own(request, response);
+    },
+  );
+  // With a listener, the body of a client that asks first is only called for once the call has
+  // passed the checks that need no body.
+  server.on('checkContinue', (request, response) => {
+    if (isGeminiPath(request.url ?? '/')) return relay(request, response);
+    response.writeContinue();
+    own(request, response);
+  });
+  // No 'upgrade' listener: with one, Node would hand it every request that offers an upgrade, such as
+  // h2c from Java's client, and no longer answer those as plain HTTP.
+  return server;
+}
+
+function createOwnApp(serverOf: (own: RequestListener) => Server): FastifyInstance {
+  return Fastify({
+    serverFactory: (own) => serverOf(own),
+    logger: false,
+    trustProxy: false,
+    bodyLimit: OWN_BODY_BYTES_MAX,
+    forceCloseConnections: true,
+    // Model and session names may be long, and a path typed by hand may end with a slash.
+    routerOptions: {
+      maxParamLength: 4096,
+      ignoreTrailingSlash: true,
+      ignoreDuplicateSlashes: true,
+    },
+    // Fastify's defaults turn "5" into 5 and drop unknown fields; here both are mistakes to be told.
+    ajv: {
+      customOptions: {
+        coerceTypes: false,
+        removeAdditional: false,
+        allErrors: false,
+        allowUnionTypes: true,
+      },
+    },
+    schemaErrorFormatter: (errors, dataVar) => describeMistake(errors, dataVar),
+    // A path that does not decode never reaches a route, nor the error handler.
+    frameworkErrors(error, _request, { raw }) {
+      const known = new ProxyError('BAD_REQUEST', `${error.message}.`, {
+        where: 'path',
+        cause: error,
+      });
+      raw.writeHead(known.httpStatus, { 'content-type': PROBLEM_TYPE });
+      raw.end(JSON.stringify(problemOf(known)));
+    },
+  });
+}
