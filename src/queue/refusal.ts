@@ -21,12 +21,13 @@ export function refusalFor(
   const untilMs = Number.isFinite(expectedAtMs) ? expectedAtMs : atMs + RETRY_UNKNOWN_MS;
   const retryAfterMs = Math.max(1, Math.ceil(untilMs - atMs));
   const state = block?.state ?? null;
+  const upstreamSaid = block?.cooldown?.reason ?? '';
   const what = block === null ? 'other calls are ahead of it' : blockDetail(block);
   const waited = waitedMs >= 1000 ? `waited ${seconds(waitedMs)}, and ` : '';
   return new ProxyError(
     reasonOf(block),
     `headgate held back this call to ${partition.model}: it ${waited}cannot pass in the time its ` +
-      `client gives it (${what}). Please retry in ${seconds(retryAfterMs)}.`,
+      `client gives it (${what}${upstreamSaid === '' ? '' : `: ${upstreamSaid}`}). Please retry in ${seconds(retryAfterMs)}.`,
     { retryAfterMs, quota: state === null ? null : violationOf(partition, state) },
   );
 }

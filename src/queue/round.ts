@@ -129,7 +129,10 @@ function refusalIfHopeless(
   atMs: number,
 ): ProxyError | null {
   const worst = blocks.find(({ reason, freeAtMs }) => reason !== 'head' && freeAtMs < Infinity);
-  if (worst === undefined || worst.freeAtMs <= ticket.deadlineMs) return null;
+  if (worst === undefined) return null;
+  const kind = worst.cooldown?.kind;
+  const waitingHelps = kind !== 'billing' && kind !== 'zero_limit';
+  if (waitingHelps && worst.freeAtMs <= ticket.deadlineMs) return null;
   return refusalFor(rules.partition, worst, {
     atMs,
     expectedAtMs: worst.freeAtMs,

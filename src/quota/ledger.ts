@@ -30,6 +30,8 @@ export interface LedgerStore {
   dateStart(reservationId: string, atMs: number): void;
   /** Replaces the ceiling by what the exchange really took. Dates it now if it is not yet dated. */
   settle(reservationId: string, settlement: Settlement): void;
+  /** Adds units by an event of their own: output tokens, which are charged when the answer ends. */
+  charge(partition: Partition, units: Units, atMs: number): void;
   /** Gives everything back: the call was never sent. */
   release(reservationId: string, atMs: number): void;
 

@@ -231,6 +231,9 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
       else statements.deleteStart.run(reservationId);
       statements.seeAgain.run(atMs, row.partition_id, row.agent, atMs - SEEN_MS_STEP);
     },
+    charge(partition, units, atMs) {
+      eventLog.append(partitionId(partition), atMs, units);
+    },
     release(reservationId) {
       const row = statements.reservation.get(reservationId);
       if (row === undefined) return;

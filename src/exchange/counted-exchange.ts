@@ -1,0 +1,379 @@
+import type { ProxyError } from '../errors.ts';
+import type { AnswerFacts } from '../gemini/answer-reader.ts';
+import { endToEnd, headerValue } from '../gemini/headers.ts';
+import { UsageTap } from '../gemini/usage.ts';
+import type { QuotaRules } from '../quota/policy.ts';
+import { NO_UNITS } from '../quota/units.ts';
+import { blockWords } from '../quota/words.ts';
+import type { Admission, Ticket } from '../queue/ticket.ts';
+import { Attempt } from './attempt.ts';
+import type { Outcome, ReplySink } from './call.ts';
+import type { CallParts, ClassifiedCall } from './classified-call.ts';
+import { classifyCall } from './classified-call.ts';
+import { asProxyError, replyWithError, unreachable } from './error-reply.ts';
+import type { ExchangeContext, RunningExchange } from './exchange.ts';
+import { plainBody } from './plain-body.ts';
+import { rateLimitFields } from './rate-limit-fields.ts';
+import { canResend } from './rejection-rules.ts';
+import type { NotedRejection } from './rejections.ts';
+import { noteRejection, noteSuccess } from './rejections.ts';
+import { learnFrom, priceOf, takenUnits } from './settlement.ts';
+
+/** A call that meets 429s is sent again at most so often. */
+const RESENDS_MAX = 3;
+/** A 429 is some kilobytes; a longer one is cut off. */
+const REJECTION_BYTES_MAX = 8_388_608;
+
+export interface CountedParts extends CallParts {
+  readonly sink: ReplySink;
+}
+
+/**
+ * One counted call.
+ *
+ *   begin ─▶ waiting ─▶ admitted ─▶ dispatched ─▶ relaying ─▶ ended
+ *              ▲  │                     │
+ *              │  └─▶ refused           │ 429 that waiting can help
+ *              └────────────────────────┘ (at most three times)
+ *
+ * `ended` is reached exactly once, from anywhere: the client leaves, the daemon stops, the upstream
+ * fails. Each admission is one Attempt, which ends in exactly one settle or release.
+ */
+export class CountedExchange implements RunningExchange {
+  readonly #context: ExchangeContext;
+  readonly #parts: CountedParts;
+  readonly #receivedTimelineMs: number;
+  #classified: ClassifiedCall | null = null;
+  #ticket: Ticket | null = null;
+  #attempt: Attempt | null = null;
+  #waitStartedMs = 0;
+  #queuedMs = 0;
+  #waitReason: string | null = null;
+  #upstreamMs = 0;
+  #firstByteMs: number | null = null;
+  #status = 0;
+  #resends = 0;
+  #estimatedTokens = 0;
+  readonly #rejections: string[] = [];
+  #responseBytes = 0;
+  #answer: AnswerFacts | null = null;
+  #ended = false;
+
+  constructor(context: ExchangeContext, parts: CountedParts) {
+    this.#context = context;
+    this.#parts = parts;
+    this.#receivedTimelineMs = context.timeline.nowMs();
+  }
+
+  begin(): void {
+    const { sink } = this.#parts;
+    this.#context.running.add(this);
+    sink.onClose(() => this.#left());
+    sink.onDrain(() => this.#attempt?.resume());
+    try {
+      const known = classifyCall(this.#context, this.#parts, this.#receivedTimelineMs);
+      this.#classified = known;
+      this.#estimatedTokens = known.units.inputTokens;
+      this.#wait(known, false);
+    } catch (error) {
+      this.#refuse(asProxyError(error));
+    }
+  }
+
+  cut(error: ProxyError): void {
+    if (this.#ended) return;
+    if (this.#ticket !== null) this.#context.scheduler.leave(this.#ticket);
+    this.#attempt?.abort();
+    if (this.#parts.sink.headSent) {
+      this.#parts.sink.destroy();
+      this.#end('failed', error.reason);
+    } else this.#refuse(error);
+  }
+
+  /** Stop 4: into the queue, or back to its head after a 429. */
+  #wait(known: ClassifiedCall, urgent: boolean): void {
+    const { scheduler, tokenCounter, clock } = this.#context;
+    const { call } = this.#parts;
+    this.#waitStartedMs = clock.monotonicMs();
+    const previous = this.#ticket;
+    const ticket: Ticket = {
+      id: urgent ? `${call.requestId}.${this.#resends}` : call.requestId,
+      project: known.project,
+      requestedModel: known.requestedModel,
+      agent: known.agent,
+      interactive: known.interactive,
+      heldBytes: call.bodyBytes,
+      sinceMs: known.sinceMs,
+      deadlineMs: known.deadlineMs,
+      urgent,
+      countTokens: tokenCounter.counterFor({
+        baseUrl: known.settings.upstreamBaseUrl,
+        path: known.outbound.path,
+        headers: known.outbound.headers,
+        body: call.body,
+        bodyBytes: call.bodyBytes,
+      }),
+      admitted: (admission) => this.#dispatch(known, ticket, admission),
+      refused: (error) => {
+        this.#noteWait(ticket);
+        this.#refuse(error);
+      },
+      units: previous?.units ?? known.units,
+      ceiling: previous?.ceiling ?? known.ceiling,
+      exact: previous?.exact ?? false,
+      blocks: [],
+    };
+    this.#ticket = ticket;
+    scheduler.enqueue(ticket);
+  }
+
+  #noteWait(ticket: Ticket): void {
+    this.#queuedMs += this.#context.clock.monotonicMs() - this.#waitStartedMs;
+    const [block] = ticket.blocks;
+    if (block !== undefined) this.#waitReason = blockWords(block);
+  }
+
+  /** Stops 5 and 6: admitted, so send it. */
+  #dispatch(known: ClassifiedCall, ticket: Ticket, admission: Admission): void {
+    this.#noteWait(ticket);
+    const rules = this.#context.rulesOf(known.project, known.requestedModel);
+    if (this.#ended) {
+      // It left in the same moment: give everything back.
+      this.#context.scheduler.write(rules.partition, () => {
+        this.#context.ledger.release(ticket.id, this.#context.timeline.nowMs());
+      });
+      return;
+    }
+    this.#tellShadow(known, rules, admission);
+    if (ticket.exact) this.#estimatedTokens = ticket.units.inputTokens;
+    const fields = rateLimitFields(admission.windows, this.#context.timeline.nowMs());
+    let tap: UsageTap | null = null;
+    let rejected: Buffer[] | null = null;
+    let rejectedBytes = 0;
+    let head: readonly string[] = [];
+    this.#attempt = new Attempt(this.#context, {
+      ticket,
+      rules,
+      starts: admission.starts,
+      call: this.#parts.call,
+      outbound: known.outbound,
+      baseUrl: known.settings.upstreamBaseUrl,
+      queuedMs: this.#queuedMs,
+      head: (status, headers, firstByteMs) => {
+        this.#firstByteMs = firstByteMs;
+        head = headers;
+        if (status === 429) {
+          rejected = [];
+          return;
+        }
+        this.#status = status;
+        tap = new UsageTap({
+          contentType: headerValue(headers, 'content-type'),
+          contentEncoding: headerValue(headers, 'content-encoding'),
+        });
+        this.#parts.sink.head(status, this.#answerHeaders(headers, fields));
+      },
+      data: (chunk) => {
+        if (rejected !== null) {
+          rejectedBytes += chunk.length;
+          if (rejectedBytes > REJECTION_BYTES_MAX) this.#attempt?.abort();
+          else rejected.push(chunk);
+          return true;
+        }
+        tap?.push(chunk);
+        this.#responseBytes += chunk.length;
+        return this.#parts.sink.write(chunk);
+      },
+      end: () => {
+        if (rejected !== null) this.#rejected(known, rules, { head, fields, body: rejected });
+        else void this.#answered(known, rules, tap);
+      },
+      error: (error, wasSent) => void this.#failed(known, rules, error, wasSent, tap),
+    });
+    this.#attempt.send();
+  }
+
+  #answerHeaders(headers: readonly string[], fields: readonly string[]): string[] {
+    return [
+      ...endToEnd(headers, 'response'),
+      'x-headgate-request-id',
+      this.#parts.call.requestId,
+      'x-headgate-queued-ms',
+      String(Math.round(this.#queuedMs)),
+      ...fields,
+    ];
+  }
+
+  #tellShadow(known: ClassifiedCall, rules: QuotaRules, { ignored }: Admission): void {
+    const [block] = ignored;
+    if (block === undefined || known.settings.mode !== 'shadow') return;
+    this.#context.events.shadowed({
+      model: rules.partition.model,
+      agent: known.agent,
+      reason: blockWords(block),
+      waitMs: block.freeAtMs - this.#context.timeline.nowMs(),
+    });
+  }
+
+  /** Stop 8 of an answer that came whole, whatever its status. */
+  async #answered(known: ClassifiedCall, rules: QuotaRules, tap: UsageTap | null): Promise<void> {
+    // The client need not wait for our accounting.
+    this.#parts.sink.end();
+    this.#upstreamMs = this.#attempt?.upstreamMs ?? 0;
+    const facts = tap === null ? null : await tap.end();
+    this.#answer = facts;
+    const isOk = this.#status < 400 && (facts?.streamError ?? null) === null;
+    const estimated = this.#ticket?.units ?? known.units;
+    this.#attempt?.settle(takenUnits(known, rules, { facts, isOk, estimated }));
+    if (isOk) {
+      noteSuccess(this.#context, rules.partition);
+      if (facts !== null) learnFrom(this.#context, known, rules, facts);
+    } else if (facts?.streamError?.code === 429) {
+      this.#note429(rules, facts.streamError.body);
+    }
+    this.#end(isOk ? 'ok' : 'upstream_error', null);
+  }
+
+  /** A 429. What the client gets depends on whether waiting can help in its time. */
+  #rejected(
+    known: ClassifiedCall,
+    rules: QuotaRules,
+    answer: { head: readonly string[]; fields: readonly string[]; body: readonly Buffer[] },
+  ): void {
+    const body = Buffer.concat(answer.body);
+    const rejection = this.#note429(rules, plainBody(body, answer.head));
+    // The minute's request stays, day and tokens are given back.
+    const requests = this.#ticket?.ceiling.requests ?? 1;
+    this.#attempt?.settle({ ...NO_UNITS, rejected: requests });
+    this.#upstreamMs += this.#attempt?.upstreamMs ?? 0;
+    const canWait =
+      rules.enforce &&
+      canResend(rejection) &&
+      this.#resends < RESENDS_MAX &&
+      rejection.untilMs <= known.deadlineMs;
+    if (canWait && !this.#ended) {
+      this.#resends += 1;
+      this.#attempt = null;
+      this.#wait(known, true);
+      return;
+    }
+    this.#status = 429;
+    this.#responseBytes += body.length;
+    this.#parts.sink.head(429, this.#answerHeaders(answer.head, answer.fields));
+    this.#parts.sink.write(body);
+    this.#parts.sink.end();
+    this.#end('upstream_rejected', rejection.kind);
+  }
+
+  #note429(rules: QuotaRules, body: Buffer | string): NotedRejection {
+    const rejection = noteRejection(this.#context, rules, body);
+    this.#rejections.push(rejection.label);
+    return rejection;
+  }
+
+  async #failed(
+    known: ClassifiedCall,
+    rules: QuotaRules,
+    error: Error,
+    wasSent: boolean,
+    tap: UsageTap | null,
+  ): Promise<void> {
+    this.#upstreamMs += this.#attempt?.upstreamMs ?? 0;
+    if (!wasSent) this.#attempt?.release();
+    const facts = tap === null ? null : await tap.end();
+    this.#answer = facts;
+    if (wasSent) {
+      const estimated = this.#ticket?.units ?? known.units;
+      this.#attempt?.settle(takenUnits(known, rules, { facts, isOk: false, estimated }));
+    }
+    if (this.#ended) return;
+    if (this.#parts.sink.headSent) {
+      this.#parts.sink.destroy();
+      this.#end('failed', null);
+      return;
+    }
+    this.#refuse(unreachable(error), 'failed');
+  }
+
+  /** The client has left. */
+  #left(): void {
+    if (this.#ended) return;
+    if (this.#ticket !== null && this.#context.scheduler.leave(this.#ticket)) {
+      this.#noteWait(this.#ticket);
+    }
+    this.#attempt?.abort();
+    this.#end('cancelled', null);
+  }
+
+  /** Answers with an error of ours. */
+  #refuse(error: ProxyError, outcome: Outcome = 'refused'): void {
+    if (this.#ended) return;
+    const { sink, endpoint, call } = this.#parts;
+    this.#status = error.httpStatus;
+    replyWithError(sink, error, {
+      surface: endpoint.surface === 'pass' ? 'gemini' : endpoint.surface,
+      array: endpoint.streams === 'array',
+      extra: [
+        'x-headgate-request-id',
+        call.requestId,
+        'x-headgate-queued-ms',
+        String(Math.round(this.#queuedMs)),
+        ...this.#fieldsNow(),
+      ],
+    });
+    this.#end(outcome, error.reason);
+  }
+
+  #fieldsNow(): string[] {
+    const { ledger, rulesOf, timeline } = this.#context;
+    const known = this.#classified;
+    if (known === null) return [];
+    try {
+      const atMs = timeline.nowMs();
+      const rules = rulesOf(known.project, known.requestedModel);
+      return rateLimitFields(ledger.transact(() => ledger.windows(rules, atMs)).windows, atMs);
+    } catch {
+      // The refusal matters more than what decorates it; a busy database says nothing here.
+      return [];
+    }
+  }
+
+  #end(outcome: Outcome, reason: string | null): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const { clock, events, names, running, resolveModel } = this.#context;
+    running.delete(this);
+    const { call, endpoint } = this.#parts;
+    const known = this.#classified;
+    if (known !== null && call.agentName === null) names.free(known.agent);
+    const durationMs = clock.monotonicMs() - call.receivedAtMs;
+    const requestedModel = known?.requestedModel ?? endpoint.model ?? '';
+    const usage = this.#answer?.usage ?? null;
+    const model = known === null ? requestedModel : resolveModel(requestedModel);
+    events.record({
+      requestId: call.requestId,
+      startedWallMs: clock.wallMs() - durationMs,
+      project: known?.project ?? 'default',
+      requestedModel,
+      model,
+      method: endpoint.method,
+      agent: known?.agent ?? call.agentName ?? '',
+      outcome,
+      reason,
+      status: this.#status,
+      queuedMs: this.#queuedMs,
+      waitReason: this.#waitReason,
+      upstreamFirstByteMs: this.#firstByteMs,
+      upstreamMs: this.#upstreamMs,
+      durationMs,
+      overheadMs: Math.max(0, durationMs - this.#queuedMs - this.#upstreamMs),
+      estimatedTokens: this.#estimatedTokens,
+      usage,
+      usdMicros: usage === null || known === null ? 0 : priceOf(known, model, usage),
+      resends: this.#resends,
+      rejections: this.#rejections,
+      requestBytes: call.bodyBytes,
+      responseBytes: this.#responseBytes,
+    });
+  }
+}

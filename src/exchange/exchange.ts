@@ -1,0 +1,131 @@
+import type { Clock, Timer } from '../clock.ts';
+import { ProxyError } from '../errors.ts';
+import type { BodyFacts } from '../gemini/body-scan.ts';
+import type { Endpoint } from '../gemini/route.ts';
+import type { Calibration } from '../quota/calibration.ts';
+import type { Cooldown, LearnedLimit, LedgerStore } from '../quota/ledger.ts';
+import type { Partition, QuotaRules } from '../quota/policy.ts';
+import type { Scheduler } from '../queue/scheduler.ts';
+import type { AgentNames } from './agent-names.ts';
+import { createAgentNames } from './agent-names.ts';
+import type { ExchangeRecord, InboundCall, ReplySink } from './call.ts';
+import { CountedExchange } from './counted-exchange.ts';
+import { PassedExchange } from './passed-exchange.ts';
+import type { Settings } from './settings.ts';
+import type { TokenCounter } from './token-counter.ts';
+import { createTokenCounter } from './token-counter.ts';
+import type { Upstream } from './upstream.ts';
+
+/** Calls in flight are looked at this often, to be dated. */
+const SWEEP_MS = 250;
+
+/** What exchanges tell besides their record. */
+export interface ExchangeEvents {
+  /** Once per exchange, when it has ended. */
+  readonly record: (record: ExchangeRecord) => void;
+  readonly parked: (partition: Partition, cooldown: Cooldown) => void;
+  readonly learned: (partition: Partition, policy: string, limit: LearnedLimit) => void;
+  readonly aliased: (alias: string, model: string) => void;
+  /** Shadow mode: a call went out that the rules would have held. */
+  readonly shadowed: (call: {
+    model: string;
+    agent: string;
+    reason: string;
+    waitMs: number;
+  }) => void;
+  /** Actual over estimated input tokens. */
+  readonly estimated: (ratio: number) => void;
+}
+
+export interface ExchangeOptions {
+  readonly clock: Clock;
+  readonly timeline: { nowMs(): number; readonly upstreamOffsetMs: number };
+  readonly ledger: LedgerStore;
+  readonly scheduler: Scheduler;
+  readonly upstream: Upstream;
+  readonly settings: () => Settings;
+  readonly calibration: Calibration;
+  /** The model that a name stands for: configured and learned aliases. */
+  readonly resolveModel: (requestedModel: string) => string;
+  readonly rulesOf: (project: string, requestedModel: string) => QuotaRules;
+  /** Keeps an alias that the upstream has told of. */
+  readonly learnAlias: (alias: string, model: string) => void;
+  readonly observeDate: (observed: {
+    dateMs: number;
+    sentAtMs: number;
+    receivedAtMs: number;
+  }) => void;
+  readonly events: ExchangeEvents;
+}
+
+/** What the exchanges of one daemon share. */
+export interface ExchangeContext extends ExchangeOptions {
+  readonly names: AgentNames;
+  readonly tokenCounter: TokenCounter;
+  /** Bare 429s in a row, per partition; a success clears them. */
+  readonly repeats: Map<string, number>;
+  /** Exchanges whose bytes may have left and that are not dated. */
+  readonly undated: Set<{ dateIfDue(): void }>;
+  readonly running: Set<RunningExchange>;
+}
+
+export interface RunningExchange {
+  /** Ends it now: the daemon stops. */
+  cut(error: ProxyError): void;
+}
+
+/**
+ * One call's life, from receipt to settlement: classify, match, queue, admit, dispatch, relay,
+ * settle. Nothing else knows the order of these stops, and there is no other way to the upstream.
+ */
+export class Exchange {
+  readonly #context: ExchangeContext;
+  readonly #sweep: () => void;
+  #sweepTimer: Timer | null = null;
+
+  constructor(options: ExchangeOptions) {
+    this.#context = {
+      ...options,
+      names: createAgentNames(),
+      tokenCounter: createTokenCounter(options),
+      repeats: new Map(),
+      undated: new Set(),
+      running: new Set(),
+    };
+    this.#sweep = () => {
+      for (const exchange of this.#context.undated) exchange.dateIfDue();
+      this.#sweepTimer = options.clock.after(SWEEP_MS, this.#sweep);
+    };
+    this.#sweep();
+  }
+
+  /** Exchanges between receipt and end, waiting ones included. */
+  get running(): number {
+    return this.#context.running.size;
+  }
+
+  /** A counted call. Answers through the sink; never throws. */
+  take(call: InboundCall, facts: BodyFacts, endpoint: Endpoint, sink: ReplySink): void {
+    const exchange = new CountedExchange(this.#context, { call, facts, endpoint, sink });
+    exchange.begin();
+  }
+
+  /** A call that takes no quota: straight through. */
+  pass(
+    call: Omit<InboundCall, 'body' | 'bodyBytes'>,
+    body: NodeJS.ReadableStream | null,
+    sink: ReplySink,
+  ): void {
+    new PassedExchange(this.#context, { call, body, sink }).begin();
+  }
+
+  /** Cuts what still runs, after the time to end by itself is over. */
+  cutAll(): void {
+    const error = new ProxyError('DRAINING', 'headgate is stopping.', { retryAfterMs: 1_000 });
+    for (const exchange of this.#context.running) exchange.cut(error);
+  }
+
+  close(): void {
+    this.#sweepTimer?.cancel();
+  }
+}

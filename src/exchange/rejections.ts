@@ -1,0 +1,51 @@
+import type { Rejection } from '../gemini/rejection.ts';
+import { classifyRejection } from '../gemini/rejection.ts';
+import type { Partition, QuotaRules } from '../quota/policy.ts';
+import type { ExchangeContext } from './exchange.ts';
+import { cooldownFor, limitsToLearn } from './rejection-rules.ts';
+
+/** A 429 of the upstream, and until when nothing goes out because of it (timeline ms). */
+export interface NotedRejection extends Rejection {
+  readonly untilMs: number;
+}
+
+/**
+ * Takes in a 429, answered or inside a stream: parks the partition and takes over what the upstream
+ * says of limits and names. Where the rules are not enforced it is only understood.
+ */
+export function noteRejection(
+  context: ExchangeContext,
+  rules: QuotaRules,
+  body: Buffer | string,
+): NotedRejection {
+  const { ledger, timeline, scheduler, events, repeats, learnAlias } = context;
+  const { partition } = rules;
+  const atMs = timeline.nowMs();
+  const { upstreamOffsetMs } = timeline;
+  const rejection = classifyRejection(body, atMs + upstreamOffsetMs);
+  const key = keyOf(partition);
+  const repeated = repeats.get(key) ?? 0;
+  const cooldown = cooldownFor(rejection, { atMs, upstreamOffsetMs, repeats: repeated });
+  const noted = { ...rejection, untilMs: cooldown.untilMs };
+  if (!rules.enforce) return noted;
+  if (rejection.kind === 'exhausted') repeats.set(key, repeated + 1);
+  scheduler.write(partition, () => {
+    ledger.park(partition, cooldown);
+    for (const [policy, limit] of limitsToLearn(rejection, rules, atMs)) {
+      if (ledger.learnLimit(partition, policy, limit)) events.learned(partition, policy, limit);
+    }
+  });
+  events.parked(partition, cooldown);
+  const named = rejection.quotas.find(({ model }) => model !== null)?.model ?? null;
+  if (named !== null && named !== partition.model) learnAlias(partition.model, named);
+  return noted;
+}
+
+/** A good answer ends a row of bare 429s. */
+export function noteSuccess({ repeats }: ExchangeContext, partition: Partition): void {
+  repeats.delete(keyOf(partition));
+}
+
+function keyOf({ project, model }: Partition): string {
+  return `${project}\n${model}`;
+}

@@ -1,0 +1,53 @@
+import type { Usage } from '../gemini/answer-json.ts';
+import type { AnswerFacts } from '../gemini/answer-reader.ts';
+import type { QuotaRules } from '../quota/policy.ts';
+import type { Units } from '../quota/units.ts';
+import type { ClassifiedCall } from './classified-call.ts';
+import type { ExchangeContext } from './exchange.ts';
+
+/**
+ * What an exchange really took: as the answer told; the estimate where it told nothing. An answer
+ * that failed or was cut short takes the larger of the two, for its request has been counted.
+ */
+export function takenUnits(
+  known: ClassifiedCall,
+  rules: QuotaRules,
+  answer: { facts: AnswerFacts | null; isOk: boolean; estimated: Units },
+): Units {
+  const usage = answer.facts?.usage ?? null;
+  const estimated = answer.estimated.inputTokens;
+  const isTold = usage !== null && usage.inputTokens > 0;
+  return {
+    requests: known.units.requests,
+    rejected: 0,
+    inputTokens:
+      answer.isOk && isTold ? usage.inputTokens : Math.max(usage?.inputTokens ?? 0, estimated),
+    outputTokens: usage?.outputTokens ?? 0,
+    usdMicros: usage === null ? 0 : priceOf(known, rules.partition.model, usage),
+  };
+}
+
+/** Micro-dollars of an answer. */
+export function priceOf({ settings }: ClassifiedCall, model: string, usage: Usage): number {
+  const { inputTokens, outputTokens, cachedTokens } = usage;
+  return settings.price(model, { input: inputTokens, output: outputTokens, cached: cachedTokens });
+}
+
+/** Takes in what a good answer teaches: how far the estimate was off, and what an alias stands for. */
+export function learnFrom(
+  { calibration, events, learnAlias }: ExchangeContext,
+  known: ClassifiedCall,
+  { partition: { model } }: QuotaRules,
+  { usage, modelVersion }: AnswerFacts,
+): void {
+  const actual = usage?.inputTokens ?? 0;
+  if (actual > 0) {
+    calibration.observe({ model, client: known.client }, { estimate: known.rawEstimate, actual });
+    events.estimated(actual / Math.max(1, known.units.inputTokens));
+  }
+  // Only names that say of themselves that they stand for another one: some upstreams answer with
+  // one fixed modelVersion whatever was asked.
+  if (modelVersion !== null && modelVersion !== model && model.endsWith('-latest')) {
+    learnAlias(model, modelVersion);
+  }
+}
