@@ -6,7 +6,10 @@ import { makePrompt, type PromptKind } from '../support/fleet.ts';
 t.test(
   'a text never has more tokens than UTF-8 bytes, nor none when it says something',
   async () => {
-    const anyText = fc.oneof(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'binary' }));
+    const anyText = fc.oneof(
+      fc.string({ unit: 'grapheme' }),
+      fc.string({ unit: fc.constantFrom(',', ';', '!') }),
+    );
     fc.assert(
       fc.property(anyText, (text) => {
         const tokens = countTextTokens(text);
