@@ -14,6 +14,7 @@ const COMMON = new Set(['clock.ts', 'errors.ts']);
 export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'clock.ts': [],
   'errors.ts': [],
+  'log.ts': ['exchange'],
   gemini: [],
   quota: [],
   queue: ['quota'],
@@ -26,8 +27,9 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['exchange', 'sessions', 'metrics', 'quota', 'gemini', 'config'],
   dashboard: [],
   simulator: ['gemini'],
-  cli: ['daemon.ts', 'config', 'store', 'sessions', 'simulator', 'http'],
+  cli: ['daemon.ts', 'log.ts', 'config', 'store', 'sessions', 'simulator', 'http'],
   'daemon.ts': [
+    'log.ts',
     'gemini',
     'quota',
     'queue',
@@ -50,6 +52,7 @@ const LIBRARY_HOME: Readonly<Record<string, readonly string[]>> = {
   undici: ['upstream', 'cli'],
   'prom-client': ['metrics'],
   commander: ['cli'],
+  pino: ['log.ts'],
 };
 
 /** Folders that compute and nothing else. */
