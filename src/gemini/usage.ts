@@ -1,4 +1,4 @@
-import { constants, createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { BrotliDecompress, Gunzip, Inflate } from 'node:zlib';
 import { JsonAnswerReader, NO_ANSWER_FACTS, SseAnswerReader } from './answer-reader.ts';
 import type { AnswerFacts, AnswerReader } from './answer-reader.ts';
@@ -90,19 +90,14 @@ export class UsageTap {
 
 /** Null for encodings that Node 20 cannot unpack, such as zstd. */
 function unpackerOf(encoding: string): Gunzip | Inflate | BrotliDecompress | null {
-  // The finish flush lets an answer that was cut short give up what it had.
-  const zlib = { flush: constants.Z_SYNC_FLUSH, finishFlush: constants.Z_SYNC_FLUSH };
   switch (encoding) {
     case 'gzip':
     case 'x-gzip':
-      return createGunzip(zlib);
+      return createGunzip();
     case 'deflate':
-      return createInflate(zlib);
+      return createInflate();
     case 'br':
-      return createBrotliDecompress({
-        flush: constants.BROTLI_OPERATION_FLUSH,
-        finishFlush: constants.BROTLI_OPERATION_FLUSH,
-      });
+      return createBrotliDecompress();
     default:
       return null;
   }

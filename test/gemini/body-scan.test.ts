@@ -103,6 +103,10 @@ t.test('a new question drops the signatures of the tool loop before it', async (
   t.equal(scan({ contents: [question, call, answer] }).signatureChars, 100);
   t.equal(scan({ contents: [question, call, answer, question] }).signatureChars, 0);
   t.equal(scan({ contents: [question, call, answer, question, call] }).signatureChars, 100);
+  const roleless = { parts: [{ text: 'And?' }] };
+  t.equal(scan({ contents: [question, call, answer, roleless] }).signatureChars, 0);
+  const thinking = { role: 'model', parts: [{ text: 'Hm.' }] };
+  t.equal(scan({ contents: [question, call, answer, thinking] }).signatureChars, 100);
   const empty = { parts: [{ thoughtSignature: 'short' }] };
   t.equal(scan({ contents: [empty] }).signatureChars, 0);
 });

@@ -74,6 +74,19 @@ t.test('a compressed answer is read without changing it, also when it is cut sho
   }
   const cut = gzipSync(text).subarray(0, -8);
   t.strictSame(await tap(cut, SSE, { encoding: 'gzip' }), LAST);
+  // Long enough, and random enough, that the packed bytes fill several blocks.
+  const noise = Array.from({ length: 9000 }, (_, at) => ({ ...LAST.usage, at: Math.sin(at) }));
+  const long = sse([CHUNKS[0], ...noise, CHUNKS[2]]);
+  for (const [encoding, bytes] of [
+    ['gzip', gzipSync(long)],
+    ['deflate', deflateSync(long)],
+    ['br', brotliCompressSync(long)],
+  ] as const) {
+    const half = bytes.subarray(0, bytes.length / 2);
+    const facts = await tap(half, SSE, { encoding, size: 1000 });
+    t.match(facts, { usage: { inputTokens: 169 }, finishReasonSeen: false }, encoding);
+    t.match(await tap(half, SSE, { encoding }), { usage: { inputTokens: 169 } }, encoding);
+  }
   const none = { usage: null, modelVersion: null, finishReasonSeen: false, streamError: null };
   t.strictSame(await tap(text, SSE, { encoding: 'zstd' }), none);
   t.strictSame(await tap(text, SSE, { encoding: 'gzip' }), none, 'not gzip at all');
