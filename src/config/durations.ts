@@ -1,8 +1,8 @@
-/** A number and a unit; a lone 0 needs no unit. Also the pattern in the editor schema. */
-export const DURATION_PATTERN = '^(0|[0-9]+(\\.[0-9]+)?(ms|s|m|h|d))$';
+/** A number and a unit, even for 0s. Also the pattern in the editor schema. */
+export const DURATION_PATTERN = '^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)$';
 
 /** Binary units as in 512MiB, decimal ones as in 500MB; a lone number would not say which. */
-export const SIZE_PATTERN = '^(0|[0-9]+(\\.[0-9]+)?(B|KiB|MiB|GiB|KB|MB|GB))$';
+export const SIZE_PATTERN = '^[0-9]+(\\.[0-9]+)?(B|KiB|MiB|GiB|KB|MB|GB)$';
 
 /** Ten years: longer is a typing mistake, and anything below stays a safe integer in ms. */
 const DURATION_MS_MAX = 3650 * 86_400_000;

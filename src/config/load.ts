@@ -1,16 +1,15 @@
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { ConfigDocument } from './document.ts';
-import { readDocument } from './document.ts';
-import { cooldownOf, projectsOf, queueOf, rateLimitsOf, sessionsOf } from './sections.ts';
-import { toBaseUrl, toDuration, toListen } from './values.ts';
+import { readDocument, type ConfigDocument } from './document.ts';
 import type { LoadedConfig } from './loaded.ts';
 import { locateConfig, stateDirectory, type ConfigLocation } from './locate.ts';
 import { ConfigError, type Problem } from './problems.ts';
 import { CONFIG_SCHEMA, LOG_LEVELS, type ConfigFile } from './schema.ts';
+import { cooldownOf, projectsOf, queueOf, rateLimitsOf, sessionsOf } from './sections.ts';
 import { emptyDocument, readFault, readPrices, resolvePath, type Reading } from './sources.ts';
 import { validate } from './validate.ts';
-import { join } from 'node:path';
+import { toBaseUrl, toDuration, toListen } from './values.ts';
 
 export interface LoadOptions {
   /** The --config flag; null looks in the usual places. */

@@ -1,11 +1,11 @@
-import { toBytes, toDuration } from './values.ts';
+import { join } from 'node:path';
 import type { CooldownConfig, LoadedConfig, ProjectConfig, RateLimits } from './loaded.ts';
 import { absolutePath, stateDirectory } from './locate.ts';
 import { DEFAULT_KEY } from './patterns.ts';
 import type { ConfigFile } from './schema.ts';
 import { readProfile, readTables, resolvePath, type Reading } from './sources.ts';
 import { limitTable } from './tables.ts';
-import { join } from 'node:path';
+import { toBytes, toDuration } from './values.ts';
 
 /** SDKs insist on some key: this one means that the client brings none. */
 export const PLACEHOLDER_KEY = 'headgate';
