@@ -27,6 +27,8 @@ export interface StreamError {
 }
 
 const MESSAGE_CHARS_MAX = 200;
+/** Only the last one can be cut off; more are garbage, and each costs a look at all that follows. */
+const LAST_MEMBER_TRIES_MAX = 16;
 
 /** Statuses of google.rpc that an answer's error may name without a number. */
 const HTTP_OF_RPC: ReadonlyMap<string, number> = new Map([
@@ -98,14 +100,15 @@ export function streamErrorOf(answer: JsonObject): StreamError | null {
  */
 export function lastMember(text: string, name: string): JsonObject | null {
   const needle = `"${name}"`;
-  for (let at = text.lastIndexOf(needle); at !== -1; at = text.lastIndexOf(needle, at - 1)) {
+  let at = text.lastIndexOf(needle);
+  for (let tries = 0; at !== -1 && tries < LAST_MEMBER_TRIES_MAX; tries += 1) {
     const open = /^\s*:\s*(?=\{)/.exec(text.slice(at + needle.length, at + needle.length + 64));
     if (open !== null) {
       const start = at + needle.length + open[0].length;
       const end = endOfObject(text, start);
       if (end !== null) return asObject(parseJson(text.slice(start, end)));
     }
-    if (at === 0) break;
+    at = at === 0 ? -1 : text.lastIndexOf(needle, at - 1);
   }
   return null;
 }

@@ -21,6 +21,7 @@ export interface AnswerFacts {
   readonly streamError: StreamError | null;
 }
 
+/** Of an answer that could not be read. */
 export const NO_ANSWER_FACTS: AnswerFacts = {
   usage: null,
   modelVersion: null,

@@ -2,6 +2,7 @@ import { FactSink } from './fact-sink.ts';
 import { JsonScan } from './json-scan.ts';
 import type { JsonProblem } from './json-scan.ts';
 
+/** By MIME type; `other` where it is missing or none of these. */
 export type MediaKind = 'image' | 'audio' | 'video' | 'pdf' | 'other';
 
 /** All inline media of one kind together, so that a body of a million thumbnails takes no memory. */

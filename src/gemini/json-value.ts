@@ -1,7 +1,7 @@
-/** Reading unknown JSON without trusting it: each returns null (or empty) for the wrong type. */
-
+/** A JSON object of which nothing is known yet. */
 export type JsonObject = { readonly [key: string]: unknown };
 
+/** The value if it is an object, not an array; else null. */
 export function asObject(value: unknown): JsonObject | null {
   // Sound: every non-null, non-array object can be read by string keys.
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -9,10 +9,12 @@ export function asObject(value: unknown): JsonObject | null {
     : null;
 }
 
+/** The value if it is an array; else an empty one. */
 export function asArray(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
+/** The value if it is a string; else null. */
 export function asString(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }

@@ -23,6 +23,7 @@ export interface Endpoint {
   readonly resendable: boolean;
 }
 
+/** The calls that are counted, and `pass`: a bounded set that may label a metric. */
 export type EndpointMethod =
   | 'generateContent'
   | 'streamGenerateContent'
