@@ -14,7 +14,7 @@ const MASSGEN = fileURLToPath(
 
 function load(t: Test, text: string, flags: LoadFlags = {}): LoadedConfig {
   const file = join(t.testdir({ 'config.yaml': text }), 'config.yaml');
-  return loadConfig({ file, env: { HOME: '/home/someone' }, cwd: '/work', flags });
+  return loadConfig({ file, env: { HOME: '/users/me' }, cwd: '/cwd', flags });
 }
 
 /** rpm, tpm and rpd of a model of the default project. */

@@ -14,14 +14,14 @@ import { shippedFile } from '../../src/config/sources.ts';
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/config/', import.meta.url));
 const ENV = {
-  HOME: '/home/someone',
+  HOME: '/users/me',
   HEADGATE_TOKEN: 'tok',
   GEMINI_API_KEY: 'k1',
   RESEARCH_KEY: 'k2',
 };
 
 function load(file: string | null, flags: LoadFlags = {}, env: NodeJS.ProcessEnv = ENV) {
-  return loadConfig({ file, env, cwd: '/work', flags });
+  return loadConfig({ file, env, cwd: '/cwd', flags });
 }
 
 /** Loads text as a file of its own. */
@@ -116,7 +116,7 @@ t.test('The editor schema and the key reference are up to date.', async (t) => {
 });
 
 t.test('Built-in defaults have the documented values, paths and units.', async (t) => {
-  const config = loadText(t, '# nothing\nqueue:\n', {}, { HOME: '/home/someone' });
+  const config = loadText(t, '# nothing\nqueue:\n', {}, { HOME: '/users/me' });
   t.match(config, {
     mode: 'enforce',
     profile: 'massgen',
@@ -131,16 +131,16 @@ t.test('Built-in defaults have the documented values, paths and units.', async (
       waitMsMax: 1_800_000,
       drainMs: 30_000,
     },
-    storage: { path: '/home/someone/.local/state/headgate/headgate.db' },
+    storage: { path: '/users/me/.local/state/headgate/headgate.db' },
     retention: { eventsMs: 90_000_000, rollupsMs: 400 * 86_400_000 },
     log: { level: 'info', format: 'auto' },
   });
   t.same(config.sessions.roots, [
-    '/work/.massgen/massgen_logs',
-    '/work/.massgen/sessions',
-    '/work/massgen_logs',
-    '/work/sessions',
-    '/home/someone/.gemini/tmp',
+    '/cwd/.massgen/massgen_logs',
+    '/cwd/.massgen/sessions',
+    '/cwd/massgen_logs',
+    '/cwd/sessions',
+    '/users/me/.gemini/tmp',
   ]);
   t.match(config.hash, /^[0-9a-f]{12}$/);
 });
@@ -156,10 +156,10 @@ t.test('Paths in a file start at the file, those of flags at the working directo
   const text =
     'sessions: { roots: [logs, ~/tmp, /abs], record_dir: rec }\nstorage: { path: ./x.db }\n';
   const config = loadText(t, text);
-  t.same(config.sessions.roots, [join(t.testdirName, 'logs'), '/home/someone/tmp', '/abs']);
+  t.same(config.sessions.roots, [join(t.testdirName, 'logs'), '/users/me/tmp', '/abs']);
   t.equal(config.sessions.recordDir, join(t.testdirName, 'rec'));
   t.equal(config.storage.path, join(t.testdirName, 'x.db'));
-  t.same(loadText(t, text, { sessions: ['here'] }).sessions.roots, ['/work/here']);
+  t.same(loadText(t, text, { sessions: ['here'] }).sessions.roots, ['/cwd/here']);
 });
 
 t.test('Flags win over the file.', async (t) => {
@@ -205,9 +205,9 @@ t.test('The first configuration file that exists wins, a named one before all.',
   const home = t.testdir({ '.config': { headgate: { 'config.yaml': 'mode: shadow' } } });
   const file = join(home, '.config/headgate/config.yaml');
   const locate = (named: string | null, env: NodeJS.ProcessEnv) =>
-    locateConfig({ file: named, env: { HOME: home, ...env }, cwd: '/work' });
+    locateConfig({ file: named, env: { HOME: home, ...env }, cwd: '/cwd' });
   t.match(locate('a.yaml', { HEADGATE_CONFIG: '/b.yaml' }), {
-    file: '/work/a.yaml',
+    file: '/cwd/a.yaml',
     origin: '--config',
   });
   t.match(locate(null, { HEADGATE_CONFIG: '/b.yaml' }), { file: '/b.yaml' });
