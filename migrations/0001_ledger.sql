@@ -13,9 +13,10 @@ CREATE TABLE clock_anchor (
 ) STRICT;
 
 -- Whose quota: one model of one project. The held units belong to calls that the upstream may not
--- have counted yet; they do not expire.
+-- have counted yet; they do not expire. An id is never given twice: processes remember ids of
+-- partitions that another one has merged away.
 CREATE TABLE quota_partition (
-  partition_id INTEGER PRIMARY KEY,
+  partition_id INTEGER PRIMARY KEY AUTOINCREMENT,
   project TEXT NOT NULL,
   model TEXT NOT NULL,
   held_requests INTEGER NOT NULL DEFAULT 0,
@@ -65,9 +66,10 @@ CREATE TABLE limit_adjustment (
   PRIMARY KEY (partition_id, policy)
 ) STRICT, WITHOUT ROWID;
 
--- A daemon that works on this file. Its lease is renewed every two seconds.
+-- A daemon that works on this file. Its lease is renewed every two seconds. An id is never given
+-- twice: one that was taken for dead must not wake up as another.
 CREATE TABLE process (
-  process_id INTEGER PRIMARY KEY,
+  process_id INTEGER PRIMARY KEY AUTOINCREMENT,
   pid INTEGER NOT NULL,
   pid_scope TEXT NOT NULL,
   started_at_ms INTEGER NOT NULL,

@@ -37,10 +37,7 @@ interface AnchorRow {
 export function createProcessStore(connection: Connection, bootId: string): ProcessStore {
   const scope = pidScope(bootId);
   const insert = connection.prepare<[number, string, number, number]>(
-    // Ids must never be given twice: a late settle of a dead process would hit a living one.
-    `INSERT INTO process (process_id, pid, pid_scope, started_at_ms, lease_at_ms)
-     SELECT max(coalesce((SELECT max(process_id) FROM process), 0),
-                coalesce((SELECT max(process_id) FROM reservation), 0)) + 1, ?, ?, ?, ?`,
+    'INSERT INTO process (pid, pid_scope, started_at_ms, lease_at_ms) VALUES (?, ?, ?, ?)',
   );
   const renew = connection.prepare<[number, number]>(
     'UPDATE process SET lease_at_ms = ? WHERE process_id = ?',
