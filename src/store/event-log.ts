@@ -165,10 +165,16 @@ export function createEventLog(connection: Connection): EventLog {
     };
   }
 
-  function append(partitionId: number, atMs: number, units: Units): number {
+  /** The first free key of a millisecond; the next one's when it is full. */
+  function freeKey(partitionId: number, atMs: number): number {
     const lowest = atMs * KEYS_PER_MS;
     const last = statements.lastBefore.get(partitionId, lowest + KEYS_PER_MS)?.event_key ?? 0;
-    const eventKey = Math.max(lowest, last + 1);
+    if (last + 1 === lowest + KEYS_PER_MS) return freeKey(partitionId, atMs + 1);
+    return Math.max(lowest, last + 1);
+  }
+
+  function append(partitionId: number, atMs: number, units: Units): number {
+    const eventKey = freeKey(partitionId, atMs);
     statements.insertEvent.run({
       partition_id: partitionId,
       event_key: eventKey,

@@ -47,9 +47,16 @@ export function prepareLedger(connection: Connection) {
 
 function partitionStatements(connection: Connection) {
   const rest = [
-    'UPDATE OR REPLACE agent_seen SET partition_id = @to WHERE partition_id = @from',
+    `INSERT INTO agent_seen (partition_id, agent, seen_at_ms)
+     SELECT @to, agent, seen_at_ms FROM agent_seen WHERE partition_id = @from
+     ON CONFLICT DO UPDATE SET seen_at_ms = max(seen_at_ms, excluded.seen_at_ms)`,
+    'DELETE FROM agent_seen WHERE partition_id = @from',
     'UPDATE agent_start SET partition_id = @to WHERE partition_id = @from',
-    'UPDATE OR REPLACE cooldown SET partition_id = @to WHERE partition_id = @from',
+    `INSERT INTO cooldown (partition_id, kind, until_ms, reason)
+     SELECT @to, kind, until_ms, reason FROM cooldown WHERE partition_id = @from
+     ON CONFLICT DO UPDATE SET until_ms = excluded.until_ms, reason = excluded.reason
+     WHERE until_ms < excluded.until_ms`,
+    'DELETE FROM cooldown WHERE partition_id = @from',
     'UPDATE OR IGNORE limit_adjustment SET partition_id = @to WHERE partition_id = @from',
     'DELETE FROM limit_adjustment WHERE partition_id = @from',
     'DELETE FROM queue_head WHERE partition_id = @from',
@@ -137,9 +144,6 @@ function startStatements(connection: Connection) {
       `UPDATE agent_seen SET seen_at_ms = ?
        WHERE partition_id = ? AND agent = ? AND seen_at_ms < ?`,
     ),
-    forget: connection.prepare<[number, string]>(
-      'DELETE FROM agent_seen WHERE partition_id = ? AND agent = ?',
-    ),
     starts: connection.prepare<[number, number], { started_at_ms: number; pending: number }>(
       `SELECT started_at_ms, pending FROM agent_start
        WHERE partition_id = ? AND (started_at_ms > ? OR pending = 1) ORDER BY started_at_ms`,
@@ -157,7 +161,9 @@ function startStatements(connection: Connection) {
       `UPDATE agent_start SET started_at_ms = ?, pending = 0
        WHERE reservation_id = ? AND pending = 1`,
     ),
-    deleteStart: connection.prepare<[string]>('DELETE FROM agent_start WHERE reservation_id = ?'),
+    deleteStart: connection.prepare<[string]>(
+      'DELETE FROM agent_start WHERE reservation_id = ? AND pending = 1',
+    ),
   };
 }
 

@@ -1,5 +1,11 @@
 import type { AdmissionFacts } from '../quota/admission.ts';
-import { findBlocks, headsAhead, START_SPAN_MS, windowStates } from '../quota/admission.ts';
+import {
+  findBlocks,
+  headsAhead,
+  START_SPAN_MS,
+  START_TRANSIT_MS,
+  windowStates,
+} from '../quota/admission.ts';
 import { expectedAtMs } from '../quota/forecast.ts';
 import type {
   Cooldown,
@@ -57,6 +63,10 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
   const limits: LimitStore = createLimitStore(connection, partitionId);
 
   function partitionId(partition: Partition): number {
+    return partitionRow(partition).partition_id;
+  }
+
+  function rememberedId(partition: Partition): number {
     const name = `${partition.project}\n${partition.model}`;
     const known = ids.get(name);
     if (known !== undefined) return known;
@@ -68,11 +78,11 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
   }
 
   function partitionRow(partition: Partition): PartitionRow {
-    const row = statements.partition.get(partitionId(partition));
+    const row = statements.partition.get(rememberedId(partition));
     if (row !== undefined) return row;
-    // Merged away by another process.
+    // Merged away by another process. Ids are never given twice, so it was not another partition.
     ids.delete(`${partition.project}\n${partition.model}`);
-    const again = statements.partition.get(partitionId(partition));
+    const again = statements.partition.get(rememberedId(partition));
     if (again === undefined) throw new Error('a stored partition was not found');
     return again;
   }
@@ -108,7 +118,8 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
       (agent !== null &&
         (statements.seen.get(id, agent)?.seen_at_ms ?? 0) > atMs - rules.start.idleMs);
     if (started) return { started, pending: false, atMs: [] };
-    const rows = statements.starts.all(id, atMs - START_SPAN_MS - 1_000);
+    const spanMs = Math.max(START_SPAN_MS, rules.start?.cooldownMs ?? 0) + START_TRANSIT_MS;
+    const rows = statements.starts.all(id, atMs - spanMs);
     return {
       started,
       pending: rows.some((start) => start.pending === 1),
@@ -149,7 +160,7 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
       reserved_at_ms: atMs,
     });
     if (starts) statements.insertStart.run(request.reservationId, id, atMs);
-    if (rules.start !== null) statements.see.run(id, agent, atMs, SEEN_MS_STEP);
+    else if (rules.start !== null) statements.see.run(id, agent, atMs, SEEN_MS_STEP);
     // As it stands with this call in it, for the RateLimit header.
     const windows = windowStates({ ...facts, held: addHeld(facts.held, ceiling) });
     return { kind: 'admitted', windows, starts, ignored: blocks };
@@ -185,6 +196,12 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
     });
   }
 
+  /** The bytes of the agent's first call have left: only now has it started. */
+  function dateStart(row: ReservationRow, atMs: number): void {
+    if (statements.dateStart.run(atMs, row.reservation_id).changes === 0) return;
+    statements.see.run(row.partition_id, row.agent, atMs, 0);
+  }
+
   function end(row: ReservationRow, units: Units, atMs: number): void {
     unhold(row, -1);
     if (row.event_key === null) eventLog.append(row.partition_id, atMs, units);
@@ -208,6 +225,8 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
       try {
         return connection.transaction(work).immediate();
       } catch (error) {
+        // What was rolled back may have been a new partition.
+        ids.clear();
         if (isBusy(error)) throw new LedgerBusyError('the database is locked', { cause: error });
         throw error;
       }
@@ -221,13 +240,14 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
       statements.setEventKey.run(eventKey, reservationId);
     },
     dateStart(reservationId, atMs) {
-      statements.dateStart.run(atMs, reservationId);
+      const row = statements.reservation.get(reservationId);
+      if (row !== undefined) dateStart(row, atMs);
     },
     settle(reservationId, { units, atMs, sent }) {
       const row = statements.reservation.get(reservationId);
       if (row === undefined) return;
       end(row, units, atMs);
-      if (sent) statements.dateStart.run(atMs, reservationId);
+      if (sent) dateStart(row, atMs);
       else statements.deleteStart.run(reservationId);
       statements.seeAgain.run(atMs, row.partition_id, row.agent, atMs - SEEN_MS_STEP);
     },
@@ -240,16 +260,14 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
       unhold(row, -1);
       if (row.event_key !== null) eventLog.replace(row.partition_id, row.event_key, NO_UNITS);
       statements.deleteReservation.run(reservationId);
-      // Its bytes never left, so it has not started; the next call of the agent will.
-      if (statements.deleteStart.run(reservationId).changes > 0) {
-        statements.forget.run(row.partition_id, row.agent);
-      }
+      // Its bytes never left, so its agent has not started; the next call of the agent will.
+      statements.deleteStart.run(reservationId);
     },
     reap(deadProcessId, atMs) {
       const rows = statements.reservationsOf.all(deadProcessId);
       for (const row of rows) {
         end(row, toCeiling(row), atMs);
-        statements.dateStart.run(atMs, row.reservation_id);
+        dateStart(row, atMs);
       }
       statements.deleteHeadsOf.run(deadProcessId);
       return rows.length;
