@@ -156,15 +156,17 @@ function delays(
   const limited = facts.rules.policies.map((policy) => {
     const state = windowState(policy, facts);
     const headNeeds = needsOf(policy, state.limit, head.ceiling, false);
-    const missing = state.limit === null ? 0 : state.used + headNeeds - state.limit;
+    const takes = state.limit !== null && headNeeds > 0;
+    const missing = takes ? state.used + headNeeds - state.limit : 0;
     const log = facts.windowLog(policy);
     const freeAtMs = missing > 0 ? log.freeAtMs(policy.unit, missing) : facts.atMs;
     return { policy, state, headNeeds, log, freeAtMs };
   });
   const headAtMs = Math.max(facts.atMs, ...limited.map(({ freeAtMs }) => freeAtMs));
   for (const { policy, state, headNeeds, log } of limited) {
-    if (state.limit === null) continue;
+    if (state.limit === null || headNeeds === 0) continue;
     const needs = needsOf(policy, state.limit, call.ceiling, call.exact);
+    if (needs === 0) continue;
     const left = log.leftBy(policy.unit, headAtMs);
     if (state.used - left + needs + headNeeds > state.limit) return headAtMs;
   }
