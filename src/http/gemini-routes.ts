@@ -52,6 +52,8 @@ interface Arrival {
   readonly response: ServerResponse;
   readonly requestId: string;
   readonly receivedAtMs: number;
+  /** False while the client waits to be told to go on (RFC 9110 section 10.1.1). */
+  isBodyComing: boolean;
 }
 
 /**
@@ -65,7 +67,13 @@ export function createGeminiRelay(
 
   return (request, response) => {
     const receivedAtMs = clock.monotonicMs();
-    const arrival = { request, response, requestId: options.newRequestId(), receivedAtMs };
+    const arrival: Arrival = {
+      request,
+      response,
+      requestId: options.newRequestId(),
+      receivedAtMs,
+      isBodyComing: !isExpectant(request),
+    };
     let endpoint: Endpoint | null = null;
     try {
       checkSource({ method: request.method ?? '', headers: request.headers }, options.guard());
@@ -73,7 +81,7 @@ export function createGeminiRelay(
       endpoint = classify(call.method, call.path);
       if (endpoint.method === 'live') throw liveNotSupported();
       if (endpoint.counted) checkAnnounced(request, options.bodyBytesMax);
-      if (isExpectant(request)) response.writeContinue();
+      if (!arrival.isBodyComing) askForBody(arrival);
       if (endpoint.counted) take(call, endpoint, arrival);
       else exchange.pass(call, bodyStream(request), createReplySink(response));
     } catch (error) {
@@ -110,12 +118,14 @@ export function createGeminiRelay(
     });
     const headers = ['x-headgate-request-id', requestId, 'content-length', String(body.length)];
     response.writeHead(error.httpStatus, [...googleErrorHeaders(error), ...headers]);
-    response.end(body);
-    if (request.complete) return;
-    // Closing with unread bytes would reset the connection before the client has read why.
+    response.write(body);
+    // Who asked first and was not told to go on sends no body.
+    if (request.complete || !arrival.isBodyComing) return void response.end();
+    // Closing with bytes unread would reset the connection before the client has read why, and ending
+    // the answer closes where the client asked for that, as Python's urllib does.
     const timer = clock.after(LINGER_MS, () => request.destroy());
-    request.on('error', () => undefined);
-    request.once('close', () => timer.cancel()).resume();
+    request.on('error', () => undefined).once('close', () => timer.cancel());
+    request.once('end', () => response.end()).resume();
   }
 }
 
@@ -147,6 +157,11 @@ function nameIn(headers: readonly string[], header: string): string | null {
     `${header} is "${name.slice(0, 100)}"; use 1 to 64 letters, digits, or any of . _ : @ -`,
     { where: header },
   );
+}
+
+function askForBody(arrival: Arrival): void {
+  arrival.response.writeContinue();
+  arrival.isBodyComing = true;
 }
 
 function isExpectant(request: IncomingMessage): boolean {

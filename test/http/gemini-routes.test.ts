@@ -174,6 +174,21 @@ t.test('a body over the limit is refused while it is still being sent', async (t
   t.equal(refusals[0]?.path, `${GENERATE}?key=REDACTED`);
 });
 
+t.test('a client that reads only after it has sent everything gets its refusal too', async (t) => {
+  const { port } = await startOwnServer(t, { bodyBytesMax: 1000, clock: new ManualClock() });
+  const size = 16 * 1024 * 1024;
+  const head = `POST ${GENERATE} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n`;
+  for (const framing of [`content-length: ${size}\r\n\r\n`, 'transfer-encoding: chunked\r\n\r\n']) {
+    const { socket, all } = await raw(t, port, head + framing);
+    socket.pause();
+    if (framing.startsWith('transfer')) socket.write(`${size.toString(16)}\r\n`);
+    socket.write(Buffer.alloc(size));
+    await once(socket, 'drain');
+    socket.end(framing.startsWith('transfer') ? '\r\n0\r\n\r\n' : '').resume();
+    t.match(await all, /^HTTP\/1\.1 413 /);
+  }
+});
+
 t.test('a client that asks first is told to go on, or refused before it sends', async (t) => {
   const { port, taken } = await startOwnServer(t, { bodyBytesMax: 1000 });
   const head = (length: number) =>
