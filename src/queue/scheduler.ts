@@ -115,6 +115,12 @@ export class Scheduler {
     this.#roundSoon();
   }
 
+  /** Writes something else to the database in the next round. */
+  note(write: () => void): void {
+    this.#writes.push(write);
+    this.#roundSoon();
+  }
+
   /** The configuration or a limit has changed: every waiting call is matched anew. */
   rematch(): void {
     const tickets = [...this.#lanes.values()].flatMap((lane) => lane.forecast(() => 1));

@@ -98,6 +98,12 @@ export function periodEndMs(period: Period, zone: string, instantMs: number): nu
   return endMs;
 }
 
+/** The date in `zone` at an instant (ms since 1970 UTC), as YYYY-MM-DD. */
+export function dateIn(zone: string, instantMs: number): string {
+  const { year, month, day } = localDate(instantMs, zone);
+  return new Date(Date.UTC(year, month, day)).toISOString().slice(0, 10);
+}
+
 /** One entry per period and zone: admission asks for the same day over and over. */
 const periodCache = new Map<string, { startMs: number; endMs: number }>();
 

@@ -1,0 +1,108 @@
+import { ProxyError } from './errors.ts';
+import type { ExplainQuery } from './http/control.ts';
+import type { ExplainView } from './http/views.ts';
+import type { Block, LedgerStore } from './quota/ledger.ts';
+import { LedgerBusyError } from './quota/ledger.ts';
+import type { Partition, QuotaRules } from './quota/policy.ts';
+import { NO_UNITS } from './quota/units.ts';
+import { blockDetail } from './quota/words.ts';
+import type { Scheduler } from './queue/scheduler.ts';
+import type { Store } from './store/store.ts';
+
+export interface ExplainContext {
+  readonly store: Store;
+  readonly scheduler: Scheduler;
+  readonly rulesOf: (project: string, requestedModel: string) => QuotaRules;
+}
+
+/** Asks the ledger, and says so plainly when another process holds the database just now. */
+export function reading<T>(ledger: LedgerStore, work: () => T): T {
+  try {
+    return ledger.transact(work);
+  } catch (error) {
+    if (!(error instanceof LedgerBusyError)) throw error;
+    throw new ProxyError(
+      'DATABASE_UNAVAILABLE',
+      'the database is held by another process just now. Ask again.',
+      { retryAfterMs: 100, cause: error },
+    );
+  }
+}
+
+/** Thrown to roll back what was only tried. */
+class Undo extends Error {}
+
+/** Reserves the imagined call and rolls that back: the answer is what would really happen. */
+export function explain(
+  query: ExplainQuery,
+  { scheduler, store, rulesOf }: ExplainContext,
+  isoOrNull: (atMs: number | null) => string | null,
+): ExplainView {
+  const { ledger, timeline } = store;
+  const rules = rulesOf(query.project, query.model);
+  const { partition } = rules;
+  const units = { ...NO_UNITS, requests: 1, inputTokens: query.tokens };
+  const head = scheduler.states().find((one) => isSame(one.partition, partition));
+  const atMs = timeline.nowMs();
+  let outcome: ReturnType<LedgerStore['reserve']> | null = null;
+  try {
+    reading(ledger, () => {
+      outcome = ledger.reserve({
+        reservationId: 'explain',
+        rules,
+        agent: query.agent ?? 'explain',
+        units,
+        ceiling: units,
+        exact: true,
+        sinceMs: atMs,
+        interactive: true,
+        atMs,
+        behind: head === undefined ? null : { ceiling: head.ticket.ceiling },
+      });
+      throw new Undo();
+    });
+  } catch (error) {
+    if (!(error instanceof Undo)) throw error;
+  }
+  return explained(partition, outcome, atMs, isoOrNull);
+}
+
+function explained(
+  partition: Partition,
+  outcome: ReturnType<LedgerStore['reserve']> | null,
+  atMs: number,
+  isoOrNull: (atMs: number | null) => string | null,
+): ExplainView {
+  if (outcome === null || outcome.kind === 'admitted') {
+    return { ...partition, admit: true, wait_ms: 0, limited_by: [] };
+  }
+  if (outcome.kind === 'too_large') {
+    const { state, needs } = outcome;
+    const message = `needs ${needs}, more than the whole limit of ${state.limit ?? 0}`;
+    const row = {
+      policy: state.policy,
+      used: state.used,
+      limit: state.limit,
+      free_at: null,
+      message,
+    };
+    return { ...partition, admit: false, wait_ms: null, limited_by: [row] };
+  }
+  const { blocks, retryAtMs } = outcome;
+  return {
+    ...partition,
+    admit: false,
+    wait_ms: Number.isFinite(retryAtMs) ? Math.max(0, Math.ceil(retryAtMs - atMs)) : null,
+    limited_by: blocks.map((block: Block) => ({
+      policy: block.state?.policy ?? block.cooldown?.kind ?? block.reason,
+      used: block.state?.used ?? 0,
+      limit: block.state?.limit ?? null,
+      free_at: isoOrNull(block.freeAtMs),
+      message: blockDetail(block),
+    })),
+  };
+}
+
+function isSame(a: Partition, b: Partition): boolean {
+  return a.project === b.project && a.model === b.model;
+}

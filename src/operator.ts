@@ -1,0 +1,338 @@
+import type { Clock } from './clock.ts';
+import { effectiveLimits } from './config/limits.ts';
+import type { LoadedConfig } from './config/loaded.ts';
+import { ProxyError } from './errors.ts';
+import type { ExchangeRecord } from './exchange/call.ts';
+import type { Control } from './http/control.ts';
+import type {
+  ConfigView,
+  CooldownView,
+  LimitsView,
+  PartitionView,
+  QueuedView,
+  RefusalView,
+  ReloadView,
+  StatusView,
+  WindowView,
+} from './http/views.ts';
+import { explain, reading } from './explain.ts';
+import type { LedgerStore, WindowState } from './quota/ledger.ts';
+import type { Partition, QuotaPolicy, QuotaRules } from './quota/policy.ts';
+import { limitInForce } from './quota/policy.ts';
+import type { Scheduler } from './queue/scheduler.ts';
+import type { WaitingState } from './queue/waiting-state.ts';
+import type { Store } from './store/store.ts';
+
+/** Refusals kept for people to look at. */
+const REFUSALS_KEPT = 50;
+const USD_MICROS = 1_000_000;
+
+export interface OperatorOptions {
+  readonly clock: Clock;
+  readonly store: Store;
+  readonly scheduler: Scheduler;
+  readonly config: () => LoadedConfig;
+  readonly configView: () => ConfigView;
+  readonly rulesOf: (project: string, requestedModel: string) => QuotaRules;
+  readonly running: () => number;
+  readonly reload: () => ReloadView;
+  readonly unreadyReason: () => string | null;
+  readonly version: string;
+  readonly listenUrl: () => string;
+  readonly upstream: () => StatusView['upstream'];
+}
+
+/** What people may ask of the running daemon, and what they may change. */
+export interface Operator extends Control {
+  /** Takes note of an ended exchange, for the totals and the recent refusals. */
+  note(record: ExchangeRecord): void;
+  /** Every partition as it stands, for the metrics. */
+  partitions(): readonly { partition: Partition; rules: QuotaRules; waiting: number }[];
+}
+
+export function createOperator(options: OperatorOptions): Operator {
+  const { clock, store, scheduler, config, rulesOf } = options;
+  const { ledger, timeline } = store;
+  const startedAtMs = clock.wallMs();
+  const startedMonotonicMs = clock.monotonicMs();
+  const refusals: RefusalView[] = [];
+  const totals = { exchanges: 0, answered: 0, refused: 0, cancelled: 0, failed: 0, rejections: 0 };
+
+  /** Timeline ms as an instant for people. */
+  const iso = (atMs: number): string =>
+    new Date(clock.wallMs() + (atMs - timeline.nowMs())).toISOString();
+  const isoOrNull = (atMs: number | null): string | null =>
+    atMs === null || !Number.isFinite(atMs) ? null : iso(atMs);
+
+  function partitionViews(waiting: readonly WaitingState[]): PartitionView[] {
+    return ledger.partitions().map((partition) => {
+      const rules = rulesOf(partition.project, partition.model);
+      const state = ledger.windows({ ...rules, partition }, timeline.nowMs());
+      return {
+        ...partition,
+        windows: state.windows.map((window, index) =>
+          windowView(window, rules.policies[index], isoOrNull),
+        ),
+        cooldowns: [
+          ...state.cooldowns.map(({ kind, untilMs, reason }) => ({ kind, untilMs, reason })),
+          ...startCooldown(rules, state.lastStartAtMs, timeline.nowMs()),
+        ].map(({ kind, untilMs, reason }): CooldownView => {
+          const remainingMs = Math.max(0, Math.round(untilMs - timeline.nowMs()));
+          return { kind, until: iso(untilMs), remaining_ms: remainingMs, reason };
+        }),
+        running: state.running,
+        max_concurrent: rules.maxConcurrent,
+        waiting: waiting.filter((one) => isSame(one.partition, partition)).length,
+      };
+    });
+  }
+
+  function queueViews(waiting: readonly WaitingState[]): QueuedView[] {
+    return waiting.map(({ ticket, partition, position, expectedAtMs, reason }) => ({
+      id: ticket.id,
+      project: partition.project,
+      model: partition.model,
+      agent: ticket.agent,
+      class: ticket.interactive ? 'interactive' : 'batch',
+      position,
+      tokens: ticket.units.inputTokens,
+      waited_ms: Math.max(0, Math.round(timeline.nowMs() - ticket.sinceMs)),
+      expected_at: isoOrNull(expectedAtMs),
+      reason,
+      deadline_at: iso(ticket.deadlineMs),
+    }));
+  }
+
+  function limitsOf(project: string, model: string): LimitsView {
+    const rules = rulesOf(project, model);
+    const adjusted = ledger
+      .adjustedLimits()
+      .filter((row) => isSame(row.partition, rules.partition));
+    return {
+      project,
+      model,
+      max_concurrent: rules.maxConcurrent,
+      windows: rules.policies.map((policy) => {
+        const row = adjusted.find((candidate) => candidate.policy === policy.name);
+        const adjustment = {
+          learned: row?.learned ?? null,
+          learnedUnder: row?.learnedUnder ?? null,
+          override: row?.override ?? null,
+        };
+        const { limit, source } = limitInForce(policy.limit, adjustment);
+        return {
+          policy: policy.name,
+          unit: policy.unit,
+          limit: shown(policy, limit),
+          limit_source: source,
+          configured: shown(policy, policy.limit),
+          learned: shown(policy, adjustment.learned),
+          override: shown(policy, adjustment.override),
+          source: policy.source,
+        };
+      }),
+    };
+  }
+
+  function status(): StatusView {
+    const waiting = scheduler.states();
+    return reading(ledger, () => ({
+      version: options.version,
+      pid: process.pid,
+      started_at: new Date(startedAtMs).toISOString(),
+      uptime_ms: Math.round(clock.monotonicMs() - startedMonotonicMs),
+      listen: options.listenUrl(),
+      mode: config().mode,
+      config: options.configView(),
+      upstream: options.upstream(),
+      database: { path: store.path, bytes: store.bytes() },
+      totals: {
+        exchanges: totals.exchanges,
+        answered: totals.answered,
+        refused: totals.refused,
+        cancelled: totals.cancelled,
+        failed: totals.failed,
+        upstream_rejections: totals.rejections,
+        running: Math.max(0, options.running() - waiting.length),
+        waiting: waiting.length,
+      },
+      partitions: partitionViews(waiting),
+      queue: queueViews(waiting),
+      recent_refusals: refusals.toReversed(),
+      banners: bannersOf(config(), options.configView(), ledger),
+    }));
+  }
+
+  return {
+    status,
+    note(record) {
+      noteTotals(totals, record);
+      if (record.reason === null || record.outcome === 'ok') return;
+      refusals.push({
+        at: new Date(record.startedWallMs + record.durationMs).toISOString(),
+        id: record.requestId,
+        project: record.project,
+        model: record.model,
+        agent: record.agent,
+        reason: record.reason,
+        message: record.waitReason ?? '',
+      });
+      if (refusals.length > REFUSALS_KEPT) refusals.shift();
+    },
+    partitions() {
+      const waiting = scheduler.states();
+      return ledger.partitions().map((partition) => ({
+        partition,
+        rules: { ...rulesOf(partition.project, partition.model), partition },
+        waiting: waiting.filter((one) => isSame(one.partition, partition)).length,
+      }));
+    },
+    limits() {
+      return reading(ledger, () => {
+        const rows = new Map<string, LimitsView>();
+        const add = (project: string, model: string) =>
+          rows.set(`${project}\n${model}`, limitsOf(project, model));
+        for (const { project, key } of effectiveLimits(config())) add(project, key);
+        for (const { project, model } of ledger.partitions()) add(project, model);
+        return [...rows.values()];
+      });
+    },
+    setLimits(model, limits, project) {
+      const rules = rulesOf(project, model);
+      const checked = [...limits].map(([name, limit]) => checkLimit(rules, name, limit));
+      reading(ledger, () => {
+        for (const { policy, limit } of checked) {
+          ledger.overrideLimit(rules.partition, policy, limit, timeline.nowMs());
+        }
+      });
+      scheduler.rematch();
+      return reading(ledger, () => limitsOf(project, model));
+    },
+    resetLimits(model, project) {
+      const { partition } = rulesOf(project, model);
+      reading(ledger, () => {
+        ledger.resetLimits(partition);
+        ledger.unpark(partition, null);
+      });
+      scheduler.rematch();
+      return reading(ledger, () => limitsOf(project, model));
+    },
+    explain: (query) => explain(query, options, isoOrNull),
+    queue: () => queueViews(scheduler.states()),
+    cancelQueued: (id) => scheduler.cancel(id),
+    reload: options.reload,
+    usage: (by) => ({
+      by,
+      rows: store.learning.readUsage(by).map((row) => ({
+        key: row.key,
+        requests: row.exchanges,
+        input_tokens: row.input_tokens,
+        output_tokens: row.output_tokens,
+        usd: row.usd_micros / USD_MICROS,
+      })),
+    }),
+    unreadyReason: options.unreadyReason,
+  };
+}
+
+function noteTotals(
+  totals: Record<
+    'exchanges' | 'answered' | 'refused' | 'cancelled' | 'failed' | 'rejections',
+    number
+  >,
+  record: ExchangeRecord,
+): void {
+  if (record.method === 'pass') return;
+  totals.exchanges += 1;
+  totals.rejections += record.rejections.length;
+  if (record.outcome === 'refused') totals.refused += 1;
+  else if (record.outcome === 'cancelled') totals.cancelled += 1;
+  else if (record.outcome === 'failed') totals.failed += 1;
+  else totals.answered += 1;
+}
+
+function checkLimit(
+  rules: QuotaRules,
+  name: string,
+  limit: number | null,
+): { policy: string; limit: number | null } {
+  const policy = rules.policies.find((candidate) => candidate.name === name);
+  if (policy === undefined) {
+    const known = rules.policies.map((candidate) => candidate.name).join(', ');
+    throw new ProxyError(
+      'BAD_REQUEST',
+      `${name} is no limit of ${rules.partition.model}; use ${known}.`,
+      {
+        where: name,
+      },
+    );
+  }
+  if (limit === null) return { policy: name, limit };
+  const units = policy.unit === 'usd' ? Math.round(limit * USD_MICROS) : limit;
+  if (!Number.isSafeInteger(units) || units < 0) {
+    throw new ProxyError(
+      'BAD_REQUEST',
+      `${name} is ${limit}; use a whole number from 0, or null.`,
+      {
+        where: name,
+      },
+    );
+  }
+  return { policy: name, limit: units };
+}
+
+function windowView(
+  state: WindowState,
+  policy: QuotaPolicy | undefined,
+  isoOrNull: (atMs: number | null) => string | null,
+): WindowView {
+  const scale = state.unit === 'usd' ? USD_MICROS : 1;
+  return {
+    policy: state.policy,
+    unit: state.unit,
+    limit: state.limit === null ? null : state.limit / scale,
+    limit_source: state.limitSource,
+    source: policy?.source ?? '',
+    used: state.used / scale,
+    held: state.held / scale,
+    span_ms: state.spanMs,
+    next_free_at: isoOrNull(state.nextFreeAtMs),
+  };
+}
+
+function startCooldown(rules: QuotaRules, lastStartAtMs: number | null, atMs: number) {
+  if (rules.start === null || lastStartAtMs === null) return [];
+  const untilMs = lastStartAtMs + rules.start.cooldownMs;
+  if (untilMs <= atMs) return [];
+  return [{ kind: 'startup', untilMs, reason: 'an agent has just started; the next one waits' }];
+}
+
+function bannersOf(config: LoadedConfig, view: ConfigView, ledger: LedgerStore): string[] {
+  const banners = [...config.warnings];
+  if (view.reload_error !== null) {
+    banners.push(
+      `The last reload was not taken, the former configuration stays: ${view.reload_error}`,
+    );
+  }
+  if (config.mode === 'shadow') {
+    banners.push('Shadow mode: calls are counted and never held.');
+  } else if (config.mode === 'off') {
+    banners.push('The rate limit is off: calls go out at once and are only counted.');
+  }
+  for (const { partition, policy, learned, override } of ledger.adjustedLimits()) {
+    const name = `${policy} of ${partition.model}`;
+    if (override !== null) banners.push(`${name} is set live to ${override}.`);
+    else if (learned !== null) {
+      banners.push(`${name} was learned from an upstream 429: ${learned}.`);
+    }
+  }
+  return banners;
+}
+
+function shown(policy: QuotaPolicy, limit: number | null): number | null {
+  return limit === null || policy.unit !== 'usd' ? limit : limit / USD_MICROS;
+}
+
+function isSame(a: Partition, b: Partition): boolean {
+  return a.project === b.project && a.model === b.model;
+}
