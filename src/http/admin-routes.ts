@@ -3,7 +3,6 @@ import { type Static, Type } from 'typebox';
 
 import { ProxyError } from '../errors.ts';
 import type { Control } from './control.ts';
-import { PROBLEM_TYPE, problemOf } from './problem.ts';
 
 export interface AdminRoutesOptions {
   readonly control: Control;
@@ -111,14 +110,13 @@ function registerLimits(app: FastifyInstance, control: Control): void {
 
 function registerQueue(app: FastifyInstance, control: Control): void {
   app.get('/queue', () => ({ queue: control.queue() }));
-  app.delete<{ Params: { id: string } }>('/queue/:id', ({ params }, reply) => {
-    if (control.cancelQueued(params.id)) return { id: params.id, cancelled: true };
-    const error = new ProxyError(
+  app.delete<{ Params: { id: string } }>('/queue/:id', ({ params: { id } }) => {
+    if (control.cancelQueued(id)) return { id, cancelled: true };
+    throw new ProxyError(
       'NOT_FOUND',
-      `No call with the id "${params.id.slice(0, 100)}" waits; GET /queue lists those that do.`,
+      `No call with the id "${id.slice(0, 100)}" waits; GET /queue lists those that do.`,
       { where: 'id' },
     );
-    return reply.code(error.httpStatus).type(PROBLEM_TYPE).send(problemOf(error));
   });
 }
 

@@ -32,7 +32,7 @@ export function prepareOwnRoutes(app: FastifyInstance, { guard, onFault }: OwnRo
     // Whose route it is, not what was asked for: an escaped path must not open a closed one.
     const isOpen = OPEN_PATHS.has(request.routeOptions.url ?? '');
     reply.header('cache-control', 'no-store').header('x-content-type-options', 'nosniff');
-    checkSource(request.raw as { method: string; headers: typeof request.headers }, guard());
+    checkSource(request, guard());
     if (!isOpen) checkToken(request, guard());
   });
   // Like Fastify's own, but no body is no mistake where none is needed: `curl -X POST /reload` with

@@ -5,6 +5,8 @@ import type { ReplySink } from '../exchange/call.ts';
 /** A thin cover over a response; see ReplySink. */
 export function createReplySink(response: ServerResponse): ReplySink {
   let hasLength = false;
+  // A write that crosses the client's leaving reports an error that 'close' has told already.
+  response.on('error', () => undefined);
   return {
     head(status, headers) {
       if (response.destroyed || response.headersSent) return;
