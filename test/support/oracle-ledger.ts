@@ -71,7 +71,7 @@ export function createOracleLedger(options: {
 }): OracleLedger {
   let { processId } = options;
   const known = new Map<string, Partition>();
-  let events: Event[] = [];
+  const events: Event[] = [];
   let reservations: Reservation[] = [];
   let starts: Start[] = [];
   let seen: { partition: string; agent: string; atMs: number }[] = [];
