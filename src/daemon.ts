@@ -6,6 +6,7 @@ import type { LoadedConfig } from './config/loaded.ts';
 import { settingsFrom } from './config/settings.ts';
 import { watchFiles } from './config/watch.ts';
 import { ProxyError } from './errors.ts';
+import { reading } from './explain.ts';
 import { Exchange } from './exchange/exchange.ts';
 import type { ExchangeEvents } from './exchange/exchange.ts';
 import type { Settings } from './exchange/settings.ts';
@@ -117,7 +118,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const metrics = createMetrics({
     version: VERSION,
     snapshot: () =>
-      ledger.transact(() =>
+      reading(ledger, () =>
         operator.partitions().map(({ partition, rules, waiting }) => ({
           partition,
           state: ledger.windows(rules, timeline.nowMs()),

@@ -39,10 +39,14 @@ export function explain(
   isoOrNull: (atMs: number | null) => string | null,
 ): ExplainView {
   const { ledger, timeline } = store;
-  const rules = rulesOf(query.project, query.model);
+  const inForce = rulesOf(query.project, query.model);
+  // Without an agent the question is about quota, not about whether somebody has just started.
+  const rules = query.agent === null ? { ...inForce, start: null } : inForce;
   const { partition } = rules;
   const units = { ...NO_UNITS, requests: 1, inputTokens: query.tokens };
-  const head = scheduler.states().find((one) => isSame(one.partition, partition));
+  const head = reading(ledger, () => scheduler.states()).find((one) =>
+    isSame(one.partition, partition),
+  );
   const atMs = timeline.nowMs();
   let outcome: ReturnType<LedgerStore['reserve']> | null = null;
   try {

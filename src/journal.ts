@@ -48,7 +48,6 @@ export function createJournal(options: {
       const wait = Number.isFinite(waitMs) ? `${(waitMs / 1000).toFixed(1)} s` : 'a while';
       logger.info(`shadow: ${model} ${agent} would have waited ${wait} (${reason})`);
     },
-    estimated: () => undefined,
   };
 }
 

@@ -135,7 +135,7 @@ export function createOperator(options: OperatorOptions): Operator {
   }
 
   function status(): StatusView {
-    const waiting = scheduler.states();
+    const waiting = reading(ledger, () => scheduler.states());
     return reading(ledger, () => ({
       version: options.version,
       pid: process.pid,
@@ -218,7 +218,7 @@ export function createOperator(options: OperatorOptions): Operator {
       return reading(ledger, () => limitsOf(project, model));
     },
     explain: (query) => explain(query, options, isoOrNull),
-    queue: () => queueViews(scheduler.states()),
+    queue: () => queueViews(reading(ledger, () => scheduler.states())),
     cancelQueued: (id) => scheduler.cancel(id),
     reload: options.reload,
     usage: (by) => ({

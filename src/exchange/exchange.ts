@@ -33,8 +33,6 @@ export interface ExchangeEvents {
     reason: string;
     waitMs: number;
   }) => void;
-  /** Actual over estimated input tokens. */
-  readonly estimated: (ratio: number) => void;
 }
 
 export interface ExchangeOptions {
@@ -62,8 +60,8 @@ export interface ExchangeOptions {
 export interface ExchangeContext extends ExchangeOptions {
   readonly names: AgentNames;
   readonly tokenCounter: TokenCounter;
-  /** Bare 429s in a row, per partition; a success clears them. */
-  readonly repeats: Map<string, number>;
+  /** Bare 429s in a row and how long the last one parks, per partition; a success clears them. */
+  readonly repeats: Map<string, { readonly times: number; readonly untilMs: number }>;
   /** Exchanges whose bytes may have left and that are not dated. */
   readonly undated: Set<{ dateIfDue(): void }>;
   readonly running: Set<RunningExchange>;

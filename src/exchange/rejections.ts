@@ -24,11 +24,15 @@ export function noteRejection(
   const { upstreamOffsetMs } = timeline;
   const rejection = classifyRejection(body, atMs + upstreamOffsetMs);
   const key = keyOf(partition);
-  const repeated = repeats.get(key) ?? 0;
-  const cooldown = cooldownFor(rejection, { atMs, upstreamOffsetMs, repeats: repeated });
+  const before = repeats.get(key) ?? { times: 0, untilMs: 0 };
+  // Calls that were out together meet one throttle: it counts once.
+  const times = atMs < before.untilMs ? before.times - 1 : before.times;
+  const cooldown = cooldownFor(rejection, { atMs, upstreamOffsetMs, repeats: times });
   const noted = { ...rejection, untilMs: cooldown.untilMs };
   if (!rules.enforce) return noted;
-  if (rejection.kind === 'exhausted') repeats.set(key, repeated + 1);
+  if (rejection.kind === 'exhausted') {
+    repeats.set(key, { times: times + 1, untilMs: cooldown.untilMs });
+  }
   scheduler.write(partition, () => {
     ledger.park(partition, cooldown);
     for (const [policy, limit] of limitsToLearn(rejection, rules, atMs)) {

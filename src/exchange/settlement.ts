@@ -35,7 +35,7 @@ export function priceOf({ settings }: ClassifiedCall, model: string, usage: Usag
 
 /** Takes in what a good answer teaches: how far the estimate was off, and what an alias stands for. */
 export function learnFrom(
-  { calibration, events, learnAlias }: ExchangeContext,
+  { calibration, learnAlias }: ExchangeContext,
   known: ClassifiedCall,
   { partition: { model } }: QuotaRules,
   { usage, modelVersion }: AnswerFacts,
@@ -43,7 +43,6 @@ export function learnFrom(
   const actual = usage?.inputTokens ?? 0;
   if (actual > 0) {
     calibration.observe({ model, client: known.client }, { estimate: known.rawEstimate, actual });
-    events.estimated(actual / Math.max(1, known.units.inputTokens));
   }
   // Only names that say of themselves that they stand for another one: some upstreams answer with
   // one fixed modelVersion whatever was asked.

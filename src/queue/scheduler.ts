@@ -18,6 +18,8 @@ import { waitingStates } from './waiting-state.ts';
 const BUSY_RETRY_MS = 3;
 /** After any other failure of the database. */
 const FAILED_RETRY_MS = 500;
+/** A write that has failed so often is given up; the reservation's ceiling stands. */
+const WRITE_TRIES_MAX = 20;
 /** How often the database is looked at for room that another process has made. */
 const FOREIGN_POLL_MS = 50;
 /** A refused or departed caller keeps its place this much longer than it was told to stay away. */
@@ -58,7 +60,7 @@ export class Scheduler {
   readonly #asked = new WeakSet<Ticket>();
   readonly #toldLong = new WeakSet<Ticket>();
   /** Ledger writes of calls that have moved on; all safe to lose, for the ceiling stands. */
-  #writes: (() => void)[] = [];
+  #writes: PendingWrite[] = [];
   #heldBytes = 0;
   #roundDue = false;
   #timer: Timer | null = null;
@@ -109,7 +111,7 @@ export class Scheduler {
 
   /** Writes to the ledger in the next round, together with all others; then tries to admit. */
   write(partition: Partition, write: () => void): void {
-    this.#writes.push(write);
+    this.#writes.push({ write, failures: 0 });
     const lane = this.#lanes.get(keyOf(partition));
     if (lane !== undefined) lane.dirty = true;
     this.#roundSoon();
@@ -117,7 +119,7 @@ export class Scheduler {
 
   /** Writes something else to the database in the next round. */
   note(write: () => void): void {
-    this.#writes.push(write);
+    this.#writes.push({ write, failures: 0 });
     this.#roundSoon();
   }
 
@@ -205,37 +207,21 @@ export class Scheduler {
 
   #round(): void {
     this.#roundDue = false;
-    const { ledger, onError } = this.#options;
+    const { ledger } = this.#options;
     const writes = this.#writes;
+    const lanes = [...this.#lanes.values()].filter(({ dirty }) => dirty);
     const ended: Ending[] = [];
     try {
-      ledger.transact(() => {
-        for (const write of writes) write();
-        for (const lane of this.#lanes.values()) {
-          if (lane.dirty) admitFrom(lane, this.#options, ended);
-        }
-      });
+      if (writes.length > 0 || lanes.length > 0) {
+        ledger.transact(() => {
+          for (const { write } of writes) write();
+          for (const lane of lanes) admitFrom(lane, this.#options, ended);
+        });
+      }
       this.#writes = this.#writes.slice(writes.length);
     } catch (error) {
-      if (error instanceof LedgerBusyError) {
-        this.#wakeIn(BUSY_RETRY_MS);
-        return;
-      }
-      // Nothing was written. What was about to be admitted is told so, the rest is tried again.
-      onError(error);
-      const failed = new ProxyError(
-        'DATABASE_UNAVAILABLE',
-        'headgate could not write its database.',
-        {
-          retryAfterMs: FAILED_RETRY_MS,
-          cause: error,
-        },
-      );
-      for (const { ticket, lane } of ended) {
-        this.#forget(ticket, lane);
-        ticket.refused(failed);
-      }
-      this.#wakeIn(FAILED_RETRY_MS);
+      if (error instanceof LedgerBusyError) this.#wakeIn(BUSY_RETRY_MS);
+      else this.#recover(error, lanes, ended);
       return;
     }
     for (const { ticket, lane, tell } of ended) {
@@ -256,19 +242,58 @@ export class Scheduler {
     this.#setTimer();
   }
 
+  /**
+   * A round has failed and nothing of it was written. Whoever was about to be admitted is told so;
+   * the writes are tried one by one, so that one that cannot succeed does not hold up the others.
+   */
+  #recover(error: unknown, lanes: readonly Lane[], ended: readonly Ending[]): void {
+    const { ledger, onError } = this.#options;
+    onError(error);
+    for (const lane of lanes) lane.dirty = true;
+    const message = 'headgate could not write its database; its log says why. Please retry in 1s.';
+    const failed = new ProxyError('DATABASE_UNAVAILABLE', message, {
+      retryAfterMs: FAILED_RETRY_MS,
+      cause: error,
+    });
+    for (const { ticket, lane } of ended) {
+      this.#forget(ticket, lane);
+      ticket.refused(failed);
+    }
+    this.#writes = this.#writes.filter((pending) => {
+      try {
+        ledger.transact(pending.write);
+        return false;
+      } catch {
+        pending.failures += 1;
+        return pending.failures < WRITE_TRIES_MAX;
+      }
+    });
+    this.#wakeIn(FAILED_RETRY_MS);
+  }
+
   #refuseLate(): void {
     const atMs = this.#options.nowMs();
     const late = [...this.#laneOf.keys()].filter(({ deadlineMs }) => deadlineMs <= atMs);
     if (late.length === 0) return;
-    const expected = new Map(this.states().map((state) => [state.ticket, state.expectedAtMs]));
+    const expected = this.#statesByTicket();
     for (const ticket of late) {
       const error = refusalFor(this.#rulesFor(ticket).partition, ticket.blocks[0] ?? null, {
         atMs,
-        expectedAtMs: expected.get(ticket) ?? Infinity,
+        expectedAtMs: expected.get(ticket)?.expectedAtMs ?? Infinity,
         waitedMs: atMs - ticket.sinceMs,
       });
       this.#remove(ticket, atMs + (error.retryAfterMs ?? 0) + PLACE_KEPT_MS);
       ticket.refused(error);
+    }
+  }
+
+  /** Empty while another process holds the database: what it decorates matters more. */
+  #statesByTicket(): Map<Ticket, WaitingState> {
+    try {
+      return new Map(this.states().map((state) => [state.ticket, state]));
+    } catch (error) {
+      if (error instanceof LedgerBusyError) return new Map();
+      throw error;
     }
   }
 
@@ -308,13 +333,19 @@ export class Scheduler {
       (ticket) => !this.#toldLong.has(ticket) && ticket.sinceMs + LONG_WAIT_MS <= atMs,
     );
     if (long.length === 0) return;
-    const states = new Map(this.states().map((state) => [state.ticket, state]));
+    const states = this.#statesByTicket();
     for (const ticket of long) {
-      this.#toldLong.add(ticket);
       const state = states.get(ticket);
-      if (state !== undefined) this.#options.onLongWait(state);
+      if (state === undefined) continue;
+      this.#toldLong.add(ticket);
+      this.#options.onLongWait(state);
     }
   }
+}
+
+interface PendingWrite {
+  readonly write: () => void;
+  failures: number;
 }
 
 function keyOf({ project, model }: Partition): string {
