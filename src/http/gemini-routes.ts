@@ -28,7 +28,7 @@ export interface ExchangeEntry {
 export interface EdgeRefusal {
   readonly requestId: string;
   readonly method: string;
-  /** Without secrets. */
+  /** Without secrets, cut to 300 characters. */
   readonly path: string;
   readonly error: ProxyError;
 }
@@ -45,6 +45,9 @@ export interface GeminiRelayOptions {
 
 /** How long the rest of a refused body is read and dropped, so that its sender gets to the answer. */
 const LINGER_MS = 2_000;
+
+/** Longest path that is told in a refusal; the log is not the place for 60 KiB of it. */
+const PATH_SHOWN_MAX = 300;
 
 /** Everything a request needs to be answered, before it is known what it is. */
 interface Arrival {
@@ -110,7 +113,7 @@ export function createGeminiRelay(
   function refuse(error: ProxyError, endpoint: Endpoint | null, arrival: Arrival): void {
     const { request, response, requestId } = arrival;
     const { method = '', url = '' } = request;
-    options.onRefusal({ requestId, method, path: redactUrl(url), error });
+    options.onRefusal({ requestId, method, path: redactUrl(url).slice(0, PATH_SHOWN_MAX), error });
     if (response.destroyed || response.headersSent) return;
     const body = googleErrorBody(error, {
       surface: surfaceOf(endpoint, url),

@@ -117,7 +117,8 @@ function parseJson(text: string, done: (error: Error | null, body?: unknown) => 
 
 /** Fastify's own errors carry a status below 500 where the request is at fault. */
 function fromFastify(error: FastifyError): ProxyError {
-  if (error instanceof ProxyError) return error;
+  const known = asProxyError(error);
+  if (known.reason !== 'INTERNAL') return known;
   const { statusCode = 500 } = error;
   if (statusCode === 413) {
     return new ProxyError('BODY_TOO_LARGE', `${error.message}.`, { where: 'body', cause: error });
@@ -130,7 +131,7 @@ function fromFastify(error: FastifyError): ProxyError {
     );
   }
   if (statusCode < 500) return new ProxyError('BAD_REQUEST', `${error.message}.`, { cause: error });
-  return asProxyError(error);
+  return known;
 }
 
 function sendProblem(reply: FastifyReply, error: ProxyError, problem: Problem): void {

@@ -1,3 +1,4 @@
+import { ConfigError } from '../config/problems.ts';
 import { ProxyError } from '../errors.ts';
 
 /** Media type of errors on our own routes (RFC 9457). */
@@ -36,14 +37,25 @@ export function retryAfterSeconds(error: ProxyError): number | null {
 }
 
 /**
- * Anything thrown as an error of ours. What is not one already is a fault of headgate: its message is
+ * Anything thrown as an error of ours. What is neither that nor a mistake in the config is a fault: its message is
  * kept from the caller, for it may quote what must not be shown.
  */
 export function asProxyError(error: unknown): ProxyError {
   if (error instanceof ProxyError) return error;
+  if (error instanceof ConfigError) {
+    const [first] = error.problems;
+    return new ProxyError('CONFIG_INVALID', error.message, {
+      where: first === undefined ? null : placeOf(first),
+      cause: error,
+    });
+  }
   return new ProxyError('INTERNAL', 'Something went wrong inside headgate; its log says what.', {
     cause: error,
   });
+}
+
+function placeOf({ file, line, column }: ConfigError['problems'][number]): string {
+  return line === 0 ? file : `${file}:${line}:${column}`;
 }
 
 /** QUEUE_FULL becomes "Queue full". */

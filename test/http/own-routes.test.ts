@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 
 import t from 'tap';
 
+import { ConfigError } from '../../src/config/problems.ts';
 import { ProxyError } from '../../src/errors.ts';
 import type { ExplainQuery } from '../../src/http/control.ts';
 import type { LimitsView, StatusView } from '../../src/http/views.ts';
@@ -38,6 +39,15 @@ async function ask(
     json: isJson ? (JSON.parse(text) as Record<string, unknown>) : {},
   };
 }
+
+const CONFIG_PROBLEM = {
+  file: 'a.yaml',
+  line: 3,
+  column: 9,
+  field: 'rpm',
+  message: 'must be a number',
+  hint: '',
+};
 
 const LIMITS: LimitsView = { project: 'default', model: 'm', windows: [], max_concurrent: null };
 
@@ -134,7 +144,7 @@ t.test('every mistake names the field and the fix', async (t) => {
       },
       cancelQueued: (id) => id === 'here',
       reload() {
-        throw new ProxyError('CONFIG_INVALID', 'rpm must be a number.', { where: 'a.yaml:3:9' });
+        throw new ConfigError([CONFIG_PROBLEM]);
       },
       queue() {
         throw new Error('secret detail');
