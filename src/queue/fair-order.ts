@@ -9,8 +9,12 @@ import type { Ticket } from './ticket.ts';
  *   start tag of a call = max(virtual time, end of the agent's last call)
  *   end of a call       = its start tag + its cost (the largest share of any limit)
  *
+ *   virtual time  = the largest start tag that has been served
+ *
  * The smallest start tag goes first. An agent that joins starts at the present virtual time: it
- * can neither claim the past nor be made to wait for two turns of another.
+ * can neither claim the past nor be made to wait for two turns of another. Whoever has been passed
+ * over (a start that had to wait, a head that smaller calls went ahead of, a kept place) has one
+ * turn from before the virtual time and goes on from there: nobody saves up turns.
  */
 interface Flow {
   readonly agent: string;
@@ -35,6 +39,7 @@ export class FairOrder {
   /** Where idle agents' last calls ended; only those beyond the virtual time matter. */
   readonly #debts = new Map<string, number>();
   readonly #places = new Map<string, KeptPlace>();
+  #placesUntilMs = -Infinity;
   #virtualTime = 0;
   #arrivals = 0;
   #size = 0;
@@ -45,6 +50,11 @@ export class FairOrder {
 
   sizeOf(agent: string): number {
     return this.#flows.get(agent)?.tickets.length ?? 0;
+  }
+
+  /** Whether a place may still be kept for somebody. */
+  keepsPlaces(atMs: number): boolean {
+    return atMs <= this.#placesUntilMs;
   }
 
   push(ticket: Ticket, atMs: number): void {
@@ -104,15 +114,12 @@ export class FairOrder {
   take(ticket: Ticket, cost: number): void {
     const flow = this.#flows.get(ticket.agent);
     if (flow === undefined || !this.#cut(flow, ticket)) return;
-    const served = flow.startTag;
-    flow.startTag = served + cost;
+    this.#virtualTime = Math.max(this.#virtualTime, flow.startTag);
+    flow.startTag = this.#virtualTime + cost;
     this.#arrivals += 1;
     flow.arrival = this.#arrivals;
-    let lowest = served;
-    for (const other of this.#flows.values()) {
-      if (other.tickets.length > 0) lowest = Math.min(lowest, other.startTag);
-    }
-    this.#virtualTime = Math.max(this.#virtualTime, lowest);
+    // A place kept for another call of this agent has been used by this one.
+    this.#places.delete(ticket.agent);
     if (flow.tickets.length === 0) this.#forget(flow);
   }
 
@@ -122,19 +129,11 @@ export class FairOrder {
     if (flow === undefined || !this.#cut(flow, ticket)) return false;
     if (keepUntilMs !== null) {
       this.#places.set(ticket.agent, { startTag: flow.startTag, untilMs: keepUntilMs });
+      this.#placesUntilMs = Math.max(this.#placesUntilMs, keepUntilMs);
       bound(this.#places);
     }
     if (flow.tickets.length === 0) this.#forget(flow);
     return true;
-  }
-
-  /**
-   * The agent may not be served now, for a reason of its own. It does not save up turns meanwhile,
-   * or it would take them all at once later.
-   */
-  skip(agent: string): void {
-    const flow = this.#flows.get(agent);
-    if (flow !== undefined) flow.startTag = Math.max(flow.startTag, this.#virtualTime);
   }
 
   #sorted(): Flow[] {
