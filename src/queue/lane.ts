@@ -2,6 +2,12 @@ import type { Partition } from '../quota/policy.ts';
 import { FairOrder } from './fair-order.ts';
 import type { Ticket } from './ticket.ts';
 
+/**
+ * A refused or departed caller keeps its place this much longer than it was told to stay away:
+ * clients that retry add a delay of their own.
+ */
+export const PLACE_KEPT_MS = 60_000;
+
 /** Of so many turns, one is the batch class's while it waits. */
 export const BATCH_TURN_EVERY = 8;
 
@@ -13,8 +19,8 @@ export class Lane {
   readonly #batch = new FairOrder();
   /** Turns since the batch class last had one. */
   #turns = 0;
-  /** The head that other processes have been told of. */
-  publishedHead: string | null = null;
+  /** The head that other processes have been told of; undefined when that is not known. */
+  publishedHead: string | null | undefined = null;
   /** When an attempt makes sense again, timeline ms. */
   retryAtMs = Infinity;
   /** Whether anything has changed since the last attempt. */
@@ -26,6 +32,12 @@ export class Lane {
 
   get size(): number {
     return this.#urgent.length + this.#interactive.size + this.#batch.size;
+  }
+
+  /** Whether nobody waits here and nobody's place is kept, so that the lane can be forgotten. */
+  isOver(atMs: number): boolean {
+    if (this.size > 0) return false;
+    return !this.#interactive.keepsPlaces(atMs) && !this.#batch.keepsPlaces(atMs);
   }
 
   push(ticket: Ticket, atMs: number): void {
@@ -63,10 +75,6 @@ export class Lane {
       return true;
     }
     return this.#orderOf(ticket).remove(ticket, keepUntilMs);
-  }
-
-  skip(ticket: Ticket): void {
-    this.#orderOf(ticket).skip(ticket.agent);
   }
 
   #orderOf(ticket: Ticket): FairOrder {

@@ -3,6 +3,7 @@ import type { Block, LedgerStore, ReserveOutcome } from '../quota/ledger.ts';
 import type { QuotaRules } from '../quota/policy.ts';
 import { costOf } from './cost.ts';
 import type { Lane } from './lane.ts';
+import { PLACE_KEPT_MS } from './lane.ts';
 import { refusalFor, tooLargeFor } from './refusal.ts';
 import type { Ticket } from './ticket.ts';
 
@@ -68,7 +69,10 @@ function admitNext(lane: Lane, context: RoundContext, round: Round, ended: Endin
         ? tooLargeFor(rules.partition, outcome.state, outcome.needs)
         : refusalIfHopeless(ticket, rules, outcome.blocks, context.nowMs());
     if (error !== null) {
-      lane.remove(ticket, null);
+      const { retryAfterMs } = error;
+      const keepUntilMs =
+        retryAfterMs === null ? null : context.nowMs() + retryAfterMs + PLACE_KEPT_MS;
+      lane.remove(ticket, keepUntilMs);
       ended.push({ ticket, lane, tell: () => ticket.refused(error) });
       return true;
     }
@@ -88,7 +92,6 @@ function noteBlocked(
   if (blocks.some(({ reason }) => reason === 'startup')) {
     // Another agent's startup holds it, which is nobody else's concern.
     round.startsBlocked = true;
-    lane.skip(ticket);
   } else if (round.head === null) {
     round.head = ticket;
   } else {

@@ -8,7 +8,7 @@ import { fullFor } from './bounds.ts';
 import type { Ending } from './round.ts';
 import { admitFrom } from './round.ts';
 import { countAhead } from './count-ahead.ts';
-import { Lane } from './lane.ts';
+import { Lane, PLACE_KEPT_MS } from './lane.ts';
 import { refusalFor } from './refusal.ts';
 import type { Ticket } from './ticket.ts';
 import type { WaitingState } from './waiting-state.ts';
@@ -22,8 +22,6 @@ const FAILED_RETRY_MS = 500;
 const WRITE_TRIES_MAX = 20;
 /** How often the database is looked at for room that another process has made. */
 const FOREIGN_POLL_MS = 50;
-/** A refused or departed caller keeps its place this much longer than it was told to stay away. */
-const PLACE_KEPT_MS = 60_000;
 /** A wait of this length is worth a log line. */
 const LONG_WAIT_MS = 2_000;
 
@@ -220,20 +218,21 @@ export class Scheduler {
       }
       this.#writes = this.#writes.slice(writes.length);
     } catch (error) {
-      if (error instanceof LedgerBusyError) this.#wakeIn(BUSY_RETRY_MS);
+      // Busy before anything was done: lanes and calls stand as they were.
+      if (error instanceof LedgerBusyError && ended.length === 0) this.#wakeIn(BUSY_RETRY_MS);
       else this.#recover(error, lanes, ended);
       return;
     }
-    for (const { ticket, lane, tell } of ended) {
-      this.#forget(ticket, lane);
-      tell();
-    }
-    for (const [key, lane] of this.#lanes) if (lane.size === 0) this.#lanes.delete(key);
+    // All are out before any is told, so that nobody can take out again what has ended.
+    for (const { ticket, lane } of ended) this.#forget(ticket, lane);
+    const atMs = this.#options.nowMs();
+    for (const [key, lane] of this.#lanes) if (lane.isOver(atMs)) this.#lanes.delete(key);
+    for (const { tell } of ended) tell();
     for (const lane of this.#lanes.values()) {
       countAhead(lane, this.#asked, (ticket) => {
         if (this.#laneOf.get(ticket) !== lane) return;
         // Other processes must hear of the smaller need.
-        lane.publishedHead = null;
+        lane.publishedHead = undefined;
         lane.dirty = true;
         this.#roundSoon();
       });
@@ -249,16 +248,17 @@ export class Scheduler {
   #recover(error: unknown, lanes: readonly Lane[], ended: readonly Ending[]): void {
     const { ledger, onError } = this.#options;
     onError(error);
-    for (const lane of lanes) lane.dirty = true;
+    for (const lane of lanes) {
+      lane.publishedHead = undefined;
+      lane.dirty = true;
+    }
     const message = 'headgate could not write its database; its log says why. Please retry in 1s.';
     const failed = new ProxyError('DATABASE_UNAVAILABLE', message, {
       retryAfterMs: FAILED_RETRY_MS,
       cause: error,
     });
-    for (const { ticket, lane } of ended) {
-      this.#forget(ticket, lane);
-      ticket.refused(failed);
-    }
+    for (const { ticket, lane } of ended) this.#forget(ticket, lane);
+    for (const { ticket } of ended) ticket.refused(failed);
     this.#writes = this.#writes.filter((pending) => {
       try {
         ledger.transact(pending.write);
@@ -282,8 +282,8 @@ export class Scheduler {
         expectedAtMs: expected.get(ticket)?.expectedAtMs ?? Infinity,
         waitedMs: atMs - ticket.sinceMs,
       });
-      this.#remove(ticket, atMs + (error.retryAfterMs ?? 0) + PLACE_KEPT_MS);
-      ticket.refused(error);
+      const keepUntilMs = atMs + (error.retryAfterMs ?? 0) + PLACE_KEPT_MS;
+      if (this.#remove(ticket, keepUntilMs)) ticket.refused(error);
     }
   }
 
@@ -292,8 +292,8 @@ export class Scheduler {
     try {
       return new Map(this.states().map((state) => [state.ticket, state]));
     } catch (error) {
-      if (error instanceof LedgerBusyError) return new Map();
-      throw error;
+      if (!(error instanceof LedgerBusyError)) this.#options.onError(error);
+      return new Map();
     }
   }
 
