@@ -127,6 +127,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       ),
   });
 
+  for (const { project, model } of learning.answeredModels()) metrics.learnModel(project, model);
   const journal = createJournal({ logger, timeline });
   const events: ExchangeEvents = {
     ...journal,
@@ -270,7 +271,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     },
     onRefusal: ({ requestId, method, path, error }) => {
       metrics.recordRefusal(error.reason);
-      logger.info(`refused ${method} ${path} ${error.reason}: ${error.message}`, { requestId });
+      const line = `refused ${method} ${path} ${error.reason}: ${error.message}`;
+      if (error.reason === 'INTERNAL') logger.error(line, { requestId, err: error });
+      else logger.info(line, { requestId });
     },
     onFault: (error) => logger.error(error.message, { err: error }),
   }).catch((error: unknown) => {

@@ -11,6 +11,8 @@ export interface LearningStore {
   addUsage(row: UsageRow): void;
   /** Sums by one column, the largest first; at most 1,000 rows. */
   readUsage(by: UsageColumn): readonly UsageSum[];
+  /** Models that the upstream is known to have, by past answers. */
+  answeredModels(): readonly Partition[];
   /** Drops rollups of days before `day` (YYYY-MM-DD). */
   pruneUsage(beforeDay: string): void;
 }
@@ -77,6 +79,9 @@ export function createLearningStore(connection: Connection): LearningStore {
     model: usageBy('model'),
     agent: usageBy('agent'),
   };
+  const answered = connection.prepare<[], Partition>(
+    "SELECT DISTINCT project, model FROM usage_rollup WHERE outcome = 'ok'",
+  );
   const prune = connection.prepare<[string]>('DELETE FROM usage_rollup WHERE day < ?');
 
   return {
@@ -100,6 +105,7 @@ export function createLearningStore(connection: Connection): LearningStore {
       addUsage.run(row);
     },
     readUsage: (by) => usage[by].all(),
+    answeredModels: () => answered.all(),
     pruneUsage(beforeDay) {
       prune.run(beforeDay);
     },
