@@ -6,7 +6,7 @@ const HASHES_MAX = 1_000;
 const HASH_CHARS = 8;
 const PRODUCT_CHARS_MAX = 40;
 
-/** Gives every call the name of its agent (CONTRACT: who is calling). */
+/** Gives every call the name of its agent. */
 export interface AgentNames {
   /**
    * The agent of a call that did not name one: its user agent and a hash of its key. Calls in

@@ -1,5 +1,5 @@
 /**
- * The JSON of our own routes (CONTRACT section 4, Operation). snake_case, because it is public.
+ * The JSON of our own routes. snake_case, because it is public.
  * Instants are ISO 8601 in UTC, durations whole milliseconds.
  */
 

@@ -21,7 +21,7 @@ export interface QuotaPolicy {
   readonly source: string;
 }
 
-/** Spacing of agents' first calls (CONTRACT section 3, cooldown). */
+/** Spacing of agents' first calls. */
 export interface StartRule {
   /** Milliseconds between one agent's first call and the next agent's. */
   readonly cooldownMs: number;

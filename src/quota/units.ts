@@ -2,7 +2,7 @@
  * What one exchange takes from the quota. All counts are whole numbers, never negative.
  *
  * `rejected` are requests that the upstream answered with 429: they stay in windows shorter than
- * an hour and are given back to the longer ones (reference 5.7: undocumented, so be prudent).
+ * an hour and are given back to the longer ones: Google does not say whether it counts them.
  */
 export interface Units {
   readonly requests: number;

@@ -18,7 +18,7 @@ const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
-/** The zone whose midnight ends Google's quota day (reference 5.6). */
+/** The zone whose midnight ends Google's quota day. */
 export const GOOGLE_QUOTA_ZONE = 'America/Los_Angeles';
 
 /** Nominal length in ms: a day counts 24 h and a month 31 days, whatever the calendar does. */
