@@ -100,9 +100,19 @@ export function periodEndMs(period: Period, zone: string, instantMs: number): nu
 
 /** The date in `zone` at an instant (ms since 1970 UTC), as YYYY-MM-DD. */
 export function dateIn(zone: string, instantMs: number): string {
-  const { year, month, day } = localDate(instantMs, zone);
-  return new Date(Date.UTC(year, month, day)).toISOString().slice(0, 10);
+  const endMs = periodEndMs('day', zone, instantMs);
+  let text = dates.get(`${zone} ${endMs}`);
+  if (text === undefined) {
+    const { year, month, day } = localDate(instantMs, zone);
+    text = new Date(Date.UTC(year, month, day)).toISOString().slice(0, 10);
+    dates.clear();
+    dates.set(`${zone} ${endMs}`, text);
+  }
+  return text;
 }
+
+/** The last date asked for: every exchange of a day asks for the same one. */
+const dates = new Map<string, string>();
 
 /** One entry per period and zone: admission asks for the same day over and over. */
 const periodCache = new Map<string, { startMs: number; endMs: number }>();
