@@ -26,19 +26,22 @@ export function waitingStates(
   ledger: LedgerStore,
   atMs: number,
 ): WaitingState[] {
-  let needed: Units = NO_UNITS;
-  return lane
-    .forecast((ticket) => costOf(ticket, rules))
-    .map((ticket, index) => {
-      needed = plus(needed, ticket.exact ? ticket.ceiling : ticket.units);
-      const [block] = ticket.blocks;
-      const ownMs = block !== undefined && block.freeAtMs < Infinity ? block.freeAtMs : 0;
-      return {
-        ticket,
-        partition: lane.partition,
-        position: index + 1,
-        expectedAtMs: Math.max(ownMs, ledger.expectedAtMs(rules, needed, atMs)),
-        reason: block === undefined ? '' : blockDetail(block),
-      };
-    });
+  const waiting = lane.forecast((ticket) => costOf(ticket, rules));
+  let sum: Units = NO_UNITS;
+  const needed = waiting.map((ticket) => {
+    sum = plus(sum, ticket.exact ? ticket.ceiling : ticket.units);
+    return sum;
+  });
+  const expectedAtMs = ledger.expectedAtMs(rules, needed, atMs);
+  return waiting.map((ticket, index) => {
+    const [block] = ticket.blocks;
+    const ownMs = block !== undefined && block.freeAtMs < Infinity ? block.freeAtMs : 0;
+    return {
+      ticket,
+      partition: lane.partition,
+      position: index + 1,
+      expectedAtMs: Math.max(ownMs, expectedAtMs[index] ?? Infinity),
+      reason: block === undefined ? '' : blockDetail(block),
+    };
+  });
 }

@@ -37,8 +37,8 @@ export interface LedgerStore {
 
   /** What stands in each window, for people; expires nothing. */
   windows(rules: QuotaRules, atMs: number): PartitionState;
-  /** Earliest time at which `ahead` + `units` more would fit, Infinity when unknown. */
-  expectedAtMs(rules: QuotaRules, needed: Units, atMs: number): number;
+  /** For each amount in all, when it will have passed, as far as can be told; Infinity for never. */
+  expectedAtMs(rules: QuotaRules, needed: readonly Units[], atMs: number): number[];
   /** Whether `agent` has started here and has not been silent for `idleMs`. */
   isStarted(partition: Partition, agent: string, idleMs: number, atMs: number): boolean;
 

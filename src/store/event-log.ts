@@ -24,6 +24,9 @@ const KEYS_PER_MS = 1024;
 /** Rows that one transaction moves or reads at most, so that none blocks the loop for long. */
 export const ROWS_PER_TRANSACTION_MAX = 500;
 
+/** Rows read at a time when it is asked when units leave; the first few nearly always tell. */
+const ROWS_PER_READ = 20;
+
 interface EventRow {
   readonly event_key: number;
   readonly requests: number;
@@ -46,6 +49,9 @@ interface OpenWindow {
   tailKey: number;
   units: Units;
   nextFreeAtMs: number | null;
+  /** What has been read so far of what leaves next, and up to which event. */
+  readonly leaving: { readonly atMs: number; readonly units: Units }[];
+  leavingKey: number;
 }
 
 export interface EventLog {
@@ -88,8 +94,11 @@ export function createEventLog(connection: Connection): EventLog {
       tailKey: found.tail_key,
       units: toUnits(found),
       nextFreeAtMs: null,
+      leaving: [],
+      leavingKey: 0,
     };
     expire(partitionId, open, at);
+    open.leavingKey = open.tailKey;
     return open;
   }
 
@@ -136,6 +145,17 @@ export function createEventLog(connection: Connection): EventLog {
     });
   }
 
+  /** The oldest dated units and when they leave; read in pieces, as far as somebody asks. */
+  function leaving(partitionId: number, open: OpenWindow, at: LogInstant, index: number) {
+    const known = open.leaving[index];
+    if (known !== undefined || open.leaving.length >= ROWS_PER_TRANSACTION_MAX) return known;
+    for (const row of statements.walk.all(partitionId, open.leavingKey)) {
+      open.leavingKey = row.event_key;
+      open.leaving.push({ atMs: leaves(open, row.event_key, at), units: toUnits(row) });
+    }
+    return open.leaving[index];
+  }
+
   function windowLog(partitionId: number, open: OpenWindow, at: LogInstant): WindowLog {
     const lengthMs = spanMs(open.window);
     return {
@@ -143,22 +163,23 @@ export function createEventLog(connection: Connection): EventLog {
       nextFreeAtMs: open.nextFreeAtMs,
       freeAtMs(unit, amount) {
         let left = 0;
-        let rows = 0;
         let leavesMs = Infinity;
-        for (const row of statements.walk.iterate(partitionId, open.tailKey)) {
-          left += count(toUnits(row), unit, lengthMs);
-          rows += 1;
-          leavesMs = leaves(open, row.event_key, at);
-          if (left >= amount) return leavesMs;
+        for (let index = 0; index < ROWS_PER_TRANSACTION_MAX; index += 1) {
+          const next = leaving(partitionId, open, at, index);
+          if (next === undefined) return Infinity;
+          left += count(next.units, unit, lengthMs);
+          leavesMs = next.atMs;
+          if (left >= amount) break;
         }
         // Not enough within the slice: look again when that much has left.
-        return rows === ROWS_PER_TRANSACTION_MAX ? leavesMs : Infinity;
+        return leavesMs;
       },
       leftBy(unit, untilMs) {
         let left = 0;
-        for (const row of statements.walk.iterate(partitionId, open.tailKey)) {
-          if (leaves(open, row.event_key, at) > untilMs) break;
-          left += count(toUnits(row), unit, lengthMs);
+        for (let index = 0; index < ROWS_PER_TRANSACTION_MAX; index += 1) {
+          const next = leaving(partitionId, open, at, index);
+          if (next === undefined || next.atMs > untilMs) break;
+          left += count(next.units, unit, lengthMs);
         }
         return left;
       },
@@ -282,7 +303,7 @@ function prepare(connection: Connection) {
     ),
     walk: connection.prepare<[number, number], EventRow>(
       `${events} WHERE partition_id = ? AND event_key > ? ORDER BY event_key
-       LIMIT ${ROWS_PER_TRANSACTION_MAX}`,
+       LIMIT ${ROWS_PER_READ}`,
     ),
     event: connection.prepare<[number, number], EventRow>(
       `${events} WHERE partition_id = ? AND event_key = ?`,
