@@ -26,6 +26,7 @@ interface Flow {
 
 interface KeptPlace {
   readonly startTag: number;
+  readonly arrival: number;
   readonly untilMs: number;
 }
 
@@ -64,18 +65,19 @@ export class FairOrder {
       flow.tickets.push(ticket);
       return;
     }
-    let startTag = Math.max(this.#virtualTime, this.#debts.get(ticket.agent) ?? 0);
     const place = this.#places.get(ticket.agent);
-    if (place !== undefined && atMs <= place.untilMs) startTag = Math.min(startTag, place.startTag);
-    this.#places.delete(ticket.agent);
-    this.#debts.delete(ticket.agent);
+    const isKept = place !== undefined && atMs <= place.untilMs;
     this.#arrivals += 1;
     this.#flows.set(ticket.agent, {
       agent: ticket.agent,
       tickets: [ticket],
-      startTag,
-      arrival: this.#arrivals,
+      startTag: isKept
+        ? place.startTag
+        : Math.max(this.#virtualTime, this.#debts.get(ticket.agent) ?? 0),
+      arrival: isKept ? place.arrival : this.#arrivals,
     });
+    this.#places.delete(ticket.agent);
+    this.#debts.delete(ticket.agent);
   }
 
   /**
@@ -128,7 +130,8 @@ export class FairOrder {
     const flow = this.#flows.get(ticket.agent);
     if (flow === undefined || !this.#cut(flow, ticket)) return false;
     if (keepUntilMs !== null) {
-      this.#places.set(ticket.agent, { startTag: flow.startTag, untilMs: keepUntilMs });
+      const { startTag, arrival } = flow;
+      this.#places.set(ticket.agent, { startTag, arrival, untilMs: keepUntilMs });
       this.#placesUntilMs = Math.max(this.#placesUntilMs, keepUntilMs);
       bound(this.#places);
     }
