@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { LedgerStore } from '../../src/quota/ledger.ts';
+import { anchorTimeline, Timeline } from '../../src/quota/timeline.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { createProcessStore } from '../../src/store/process-store.ts';
 import { createSqliteLedger } from '../../src/store/sqlite-ledger.ts';
@@ -22,8 +23,8 @@ export interface LedgerUnderTest {
   close(): void;
 }
 
-export function oracleUnderTest(): LedgerUnderTest {
-  const clock = new ManualClock();
+export function oracleUnderTest(clock = new ManualClock()): LedgerUnderTest {
+  const timeline = new Timeline(anchorTimeline(null, clock), clock);
   const ledger = createOracleLedger({
     processId: 1,
     upstreamOffsetMs: () => under.offsetMs,
@@ -31,21 +32,21 @@ export function oracleUnderTest(): LedgerUnderTest {
   });
   const under: LedgerUnderTest = {
     clock,
-    nowMs: () => clock.wallMs(),
+    nowMs: () => timeline.nowMs(),
     offsetMs: 0,
     as(process) {
       ledger.useProcess(process + 1);
       return ledger;
     },
-    die: (process) => ledger.reap(process + 1, clock.wallMs()),
+    die: (process) => ledger.reap(process + 1, timeline.nowMs()),
     close: () => undefined,
   };
   return under;
 }
 
 /** SQLite in memory. Both processes share the connection, and their leases never run out. */
-export function memoryLedgerUnderTest(): LedgerUnderTest {
-  const clock = new ManualClock();
+export function memoryLedgerUnderTest(clock = new ManualClock()): LedgerUnderTest {
+  const timeline = new Timeline(anchorTimeline(null, clock), clock);
   const connection = openDatabase(':memory:');
   const processes = createProcessStore(connection, clock.bootId());
   const ids = [processes.register(Number.MAX_SAFE_INTEGER), processes.register(2 ** 52)];
@@ -59,10 +60,10 @@ export function memoryLedgerUnderTest(): LedgerUnderTest {
   );
   const under: LedgerUnderTest = {
     clock,
-    nowMs: () => clock.wallMs(),
+    nowMs: () => timeline.nowMs(),
     offsetMs: 0,
     as: (process) => ledgers[process]!,
-    die: (process) => void ledgers[1 - process]!.reap(ids[process]!, clock.wallMs()),
+    die: (process) => void ledgers[1 - process]!.reap(ids[process]!, timeline.nowMs()),
     close: () => connection.close(),
   };
   return under;

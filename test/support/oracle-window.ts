@@ -165,6 +165,8 @@ function periodOf(period: string, zone: string, atMs: number): string {
   return period === 'month' ? day.slice(0, 7) : day;
 }
 
+const found = new Map<string, number>();
+
 /** When a unit leaves its window: searched for by asking of which period instants are. */
 export function oracleLeavesAtMs(
   window: TimeWindow,
@@ -173,6 +175,18 @@ export function oracleLeavesAtMs(
   offsetMs: number,
 ): number {
   if (window.kind === 'sliding') return atMs + window.spanMs + guardMs;
+  const key = `${JSON.stringify(window)} ${atMs} ${guardMs} ${offsetMs}`;
+  const leavesAtMs = found.get(key) ?? searchedLeavesAtMs(window, atMs, guardMs, offsetMs);
+  found.set(key, leavesAtMs);
+  return leavesAtMs;
+}
+
+function searchedLeavesAtMs(
+  window: Exclude<TimeWindow, { kind: 'sliding' }>,
+  atMs: number,
+  guardMs: number,
+  offsetMs: number,
+): number {
   const period = window.kind === 'calendar' ? window.period : 'day';
   const countedAtMs = atMs + offsetMs + guardMs;
   const counted = periodOf(period, window.zone, countedAtMs);
