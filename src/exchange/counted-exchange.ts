@@ -28,6 +28,14 @@ export interface CountedParts extends CallParts {
   readonly sink: ReplySink;
 }
 
+/** A 429 as the upstream sent it, with our rate limit fields. */
+interface RejectedAnswer {
+  readonly head: readonly string[];
+  readonly fields: readonly string[];
+  readonly body: Buffer;
+  readonly kind: string;
+}
+
 /**
  * One counted call.
  *
@@ -74,7 +82,7 @@ export class CountedExchange implements RunningExchange {
       const known = classifyCall(this.#context, this.#parts, this.#receivedTimelineMs);
       this.#classified = known;
       this.#estimatedTokens = known.units.inputTokens;
-      this.#wait(known, false);
+      this.#wait(known, null);
     } catch (error) {
       this.#refuse(asProxyError(error));
     }
@@ -91,13 +99,14 @@ export class CountedExchange implements RunningExchange {
   }
 
   /** Stop 4: into the queue, or back to its head after a 429. */
-  #wait(known: ClassifiedCall, urgent: boolean): void {
+  #wait(known: ClassifiedCall, rejected: RejectedAnswer | null): void {
     const { scheduler, tokenCounter, clock } = this.#context;
     const { call } = this.#parts;
     this.#waitStartedMs = clock.monotonicMs();
     const previous = this.#ticket;
+    const urgent = rejected !== null;
     const ticket: Ticket = {
-      id: urgent ? `${call.requestId}.${this.#resends}` : call.requestId,
+      id: urgent ? `${call.requestId}.${this.#resends + 1}` : call.requestId,
       project: known.project,
       requestedModel: known.requestedModel,
       agent: known.agent,
@@ -116,7 +125,9 @@ export class CountedExchange implements RunningExchange {
       admitted: (admission) => this.#dispatch(known, ticket, admission),
       refused: (error) => {
         this.#noteWait(ticket);
-        this.#refuse(error);
+        // It has no slot before its deadline after all: what the upstream said is the true answer.
+        if (rejected !== null && error.httpStatus === 429) this.#relayRejected(rejected);
+        else this.#refuse(error);
       },
       units: previous?.units ?? known.units,
       ceiling: previous?.ceiling ?? known.ceiling,
@@ -136,6 +147,7 @@ export class CountedExchange implements RunningExchange {
   /** Stops 5 and 6: admitted, so send it. */
   #dispatch(known: ClassifiedCall, ticket: Ticket, admission: Admission): void {
     this.#noteWait(ticket);
+    if (ticket.urgent) this.#resends += 1;
     const rules = this.#context.rulesOf(known.project, known.requestedModel);
     if (this.#ended) {
       // It left in the same moment: give everything back.
@@ -185,8 +197,9 @@ export class CountedExchange implements RunningExchange {
         return this.#parts.sink.write(chunk);
       },
       end: () => {
-        if (rejected !== null) this.#rejected(known, rules, { head, fields, body: rejected });
-        else void this.#answered(known, rules, tap);
+        if (rejected !== null) {
+          this.#rejected(known, rules, { head, fields, body: Buffer.concat(rejected) });
+        } else void this.#answered(known, rules, tap);
       },
       error: (error, wasSent) => void this.#failed(known, rules, error, wasSent, tap),
     });
@@ -235,13 +248,8 @@ export class CountedExchange implements RunningExchange {
   }
 
   /** A 429. What the client gets depends on whether waiting can help in its time. */
-  #rejected(
-    known: ClassifiedCall,
-    rules: QuotaRules,
-    answer: { head: readonly string[]; fields: readonly string[]; body: readonly Buffer[] },
-  ): void {
-    const body = Buffer.concat(answer.body);
-    const rejection = this.#note429(rules, plainBody(body, answer.head));
+  #rejected(known: ClassifiedCall, rules: QuotaRules, answer: Omit<RejectedAnswer, 'kind'>): void {
+    const rejection = this.#note429(rules, plainBody(answer.body, answer.head));
     // The minute's request stays, day and tokens are given back.
     const requests = this.#ticket?.ceiling.requests ?? 1;
     this.#attempt?.settle({ ...NO_UNITS, rejected: requests });
@@ -251,18 +259,21 @@ export class CountedExchange implements RunningExchange {
       canResend(rejection) &&
       this.#resends < RESENDS_MAX &&
       rejection.untilMs <= known.deadlineMs;
+    const rejected = { ...answer, kind: rejection.kind };
     if (canWait && !this.#ended) {
-      this.#resends += 1;
       this.#attempt = null;
-      this.#wait(known, true);
-      return;
-    }
+      this.#wait(known, rejected);
+    } else this.#relayRejected(rejected);
+  }
+
+  #relayRejected({ head, fields, body, kind }: RejectedAnswer): void {
+    if (this.#ended) return;
     this.#status = 429;
     this.#responseBytes += body.length;
-    this.#parts.sink.head(429, this.#answerHeaders(answer.head, answer.fields));
+    this.#parts.sink.head(429, this.#answerHeaders(head, fields));
     this.#parts.sink.write(body);
     this.#parts.sink.end();
-    this.#end('upstream_rejected', rejection.kind);
+    this.#end('upstream_rejected', kind);
   }
 
   #note429(rules: QuotaRules, body: Buffer | string): NotedRejection {
