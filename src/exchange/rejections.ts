@@ -19,11 +19,10 @@ export function noteRejection(
   body: Buffer | string,
 ): NotedRejection {
   const { ledger, timeline, scheduler, events, repeats, learnAlias } = context;
-  const { partition } = rules;
   const atMs = timeline.nowMs();
   const { upstreamOffsetMs } = timeline;
   const rejection = classifyRejection(body, atMs + upstreamOffsetMs);
-  const key = keyOf(partition);
+  const key = keyOf(rules.partition);
   const before = repeats.get(key) ?? { times: 0, untilMs: 0 };
   // Calls that were out together meet one throttle: it counts once.
   const times = atMs < before.untilMs ? before.times - 1 : before.times;
@@ -33,15 +32,19 @@ export function noteRejection(
   if (rejection.kind === 'exhausted') {
     repeats.set(key, { times: times + 1, untilMs: cooldown.untilMs });
   }
+  const named = rejection.quotas.find(({ model }) => model !== null)?.model ?? null;
+  const { model: asked } = rules.partition;
+  if (named !== null && named !== asked) learnAlias(asked, named);
+  // From here on it may be counted under that name, whose configured limits may be others.
+  const known = context.rulesOf(rules.partition.project, asked);
+  const { partition } = known;
   scheduler.write(partition, () => {
     ledger.park(partition, cooldown);
-    for (const [policy, limit] of limitsToLearn(rejection, rules, atMs)) {
+    for (const [policy, limit] of limitsToLearn(rejection, known, atMs)) {
       if (ledger.learnLimit(partition, policy, limit)) events.learned(partition, policy, limit);
     }
   });
   events.parked(partition, cooldown);
-  const named = rejection.quotas.find(({ model }) => model !== null)?.model ?? null;
-  if (named !== null && named !== partition.model) learnAlias(partition.model, named);
   return noted;
 }
 
