@@ -25,8 +25,8 @@ export interface TimelineAnchor {
 
 /** `os.uptime` is good to a second on some systems; a shorter suspend is not believed. */
 const SUSPENDED_MS_MIN = 5_000;
-/** Date headers have whole seconds, so an offset inside this is noise. */
-const UPSTREAM_OFFSET_NOISE_MS = 1_500;
+/** Answers come from many machines: a smaller difference is not worth being written down. */
+const UPSTREAM_OFFSET_STEP_MS = 100;
 
 /** The anchor to work from now on, given the stored one (null for a new database). */
 export function anchorTimeline(stored: TimelineAnchor | null, clock: Clock): TimelineAnchor {
@@ -86,7 +86,9 @@ export class Timeline {
 
 /**
  * The offset after an answer said `dateMs` (whole seconds), having been asked at `sentAtMs` and
- * read at `receivedAtMs` on the timeline. Keeps the old offset while it is consistent with them.
+ * read at `receivedAtMs` on the timeline. Keeps the old offset while it is consistent with them,
+ * else takes the nearest one that is, so that a few answers narrow it down to far less than the
+ * second that one header tells.
  */
 export function observeUpstreamDate(
   offsetMs: number,
@@ -95,11 +97,6 @@ export function observeUpstreamDate(
   // The upstream's clock stood in [dateMs, dateMs + 1000) somewhere between the two instants.
   const lowestMs = dateMs - receivedAtMs;
   const highestMs = dateMs + 1000 - sentAtMs;
-  if (
-    offsetMs >= lowestMs - UPSTREAM_OFFSET_NOISE_MS &&
-    offsetMs <= highestMs + UPSTREAM_OFFSET_NOISE_MS
-  ) {
-    return offsetMs;
-  }
-  return Math.round((lowestMs + highestMs) / 2);
+  const nearestMs = Math.min(Math.max(offsetMs, lowestMs), highestMs);
+  return Math.abs(nearestMs - offsetMs) < UPSTREAM_OFFSET_STEP_MS ? offsetMs : nearestMs;
 }
