@@ -1,6 +1,7 @@
 import type { ReserveOutcome } from '../../src/quota/ledger.ts';
 import type { Partition } from '../../src/quota/policy.ts';
-import { call, contract } from '../support/ledger-contract.ts';
+import { contract } from '../support/ledger-contract.ts';
+import { call } from '../support/ledgers.ts';
 import { policy, request, rulesWith, units } from '../support/quota-samples.ts';
 
 const P: Partition = { project: 'p', model: 'm' };

@@ -1,6 +1,5 @@
 import type { Test } from 'tap';
 import t from 'tap';
-import type { LedgerStore } from '../../src/quota/ledger.ts';
 import type { LedgerUnderTest } from './ledgers.ts';
 import { fileLedgerUnderTest, memoryLedgerUnderTest, oracleUnderTest } from './ledgers.ts';
 
@@ -19,14 +18,4 @@ export function contract(title: string, run: (t: Test, under: LedgerUnderTest) =
       run(t, under);
     });
   }
-}
-
-/** Does `work` in one transaction of one of the two processes, the first unless told. */
-export function call<T>(
-  under: LedgerUnderTest,
-  work: (ledger: LedgerStore) => T,
-  process: 0 | 1 = 0,
-): T {
-  const ledger = under.as(process);
-  return ledger.transact(() => work(ledger));
 }

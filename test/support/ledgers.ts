@@ -101,3 +101,13 @@ export function fileLedgerUnderTest(): LedgerUnderTest {
     },
   };
 }
+
+/** Does `work` in one transaction of one of the two processes, the first unless told. */
+export function call<T>(
+  under: LedgerUnderTest,
+  work: (ledger: LedgerStore) => T,
+  process: 0 | 1 = 0,
+): T {
+  const ledger = under.as(process);
+  return ledger.transact(() => work(ledger));
+}
