@@ -7,8 +7,7 @@ import {
   spanMs,
   windowKey,
 } from '../../src/quota/window.ts';
-import { call } from '../support/ledgers.ts';
-import { memoryLedgerUnderTest } from '../support/ledgers.ts';
+import { call, memoryLedgerUnderTest } from '../support/ledgers.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { policy, request, rulesWith, units } from '../support/quota-samples.ts';
 
