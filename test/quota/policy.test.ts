@@ -50,8 +50,9 @@ t.test('each unit counts what it names, and rejected requests only in short wind
 const WHOSE = { model: 'm', client: 'c' };
 
 function sampled(ratios: readonly number[], calibration = new Calibration([])): Calibration {
-  for (const ratio of ratios)
+  for (const ratio of ratios) {
     calibration.observe(WHOSE, { estimate: 1_000, actual: 1_000 * ratio });
+  }
   return calibration;
 }
 
