@@ -74,7 +74,8 @@ function userVersion(connection: Connection): number {
   return Number(connection.pragma('user_version', { simple: true }));
 }
 
-function unusable(path: string, cause: unknown): ProxyError {
+/** An error of SQLite or the file system as DATABASE_UNAVAILABLE, with what to do. */
+export function unusable(path: string, cause: unknown): ProxyError {
   const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
   const message = cause instanceof Error ? cause.message : String(cause);
   let what = `cannot be opened (${message}). Check the path and its permissions`;
