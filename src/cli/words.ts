@@ -1,0 +1,44 @@
+/** Milliseconds as people say them: 250 ms, 3.2 s, 2 min 5 s, 3 h 12 min, 2 d 3 h. */
+export function duration(ms: number): string {
+  if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  if (seconds < 3600) return pair(seconds, 60, 'min', 's');
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 1440) return pair(minutes, 60, 'h', 'min');
+  return pair(Math.round(minutes / 60), 24, 'd', 'h');
+}
+
+/** 1234567 becomes 1,234,567, whatever the machine's language. */
+export function thousands(count: number): string {
+  return count.toLocaleString('en-US', { maximumFractionDigits: 4 });
+}
+
+/** Units of a policy: dollars carry their sign. */
+export function amount(count: number, unit: string): string {
+  return unit === 'usd' ? `$${thousands(count)}` : thousands(count);
+}
+
+/** A limit in a table's cell. */
+export function limitWords(limit: number | null, unit: string): string {
+  return limit === null ? 'none' : amount(limit, unit);
+}
+
+/** An instant as the time of day here, with the date when that is another day. */
+export function timeOfDay(iso: string, nowMs: number): string {
+  const instant = new Date(iso);
+  const time = instant.toTimeString().slice(0, 8);
+  const isToday = instant.toDateString() === new Date(nowMs).toDateString();
+  return isToday ? time : `${iso.slice(0, 10)} ${time}`;
+}
+
+/** "1 call", "2 calls". */
+export function counted(count: number, noun: string): string {
+  return `${thousands(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+function pair(amount: number, per: number, whole: string, rest: string): string {
+  const left = amount % per;
+  const head = `${Math.floor(amount / per)} ${whole}`;
+  return left === 0 ? head : `${head} ${left} ${rest}`;
+}
