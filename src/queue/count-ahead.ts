@@ -1,8 +1,13 @@
 import type { Lane } from './lane.ts';
 import type { Ticket } from './ticket.ts';
 
-/** So many of the next in line have their tokens counted at the upstream. */
-const COUNT_AHEAD_MAX = 8;
+/**
+ * So many of the next in line have their tokens counted at the upstream, at once: as each answer
+ * takes a while, fewer would make a burst of small calls wait for its own counting.
+ */
+const COUNT_AHEAD_MAX = 64;
+/** And so many bytes of them, beyond the first: counting sends the bodies a second time. */
+const COUNT_AHEAD_BYTES_MAX = 4_194_304;
 
 /**
  * Has the input tokens of the next few in line counted exactly, where a token policy holds one of
@@ -15,10 +20,13 @@ export function countAhead(
   counted: (ticket: Ticket) => void,
 ): void {
   let looked = 0;
+  let lookedBytes = 0;
   let tokensHold = false;
   for (const ticket of lane.inOrder()) {
     looked += 1;
+    lookedBytes += ticket.heldBytes;
     if (looked > COUNT_AHEAD_MAX) return;
+    if (looked > 1 && lookedBytes > COUNT_AHEAD_BYTES_MAX) return;
     tokensHold ||= ticket.blocks.some(
       ({ state }) => state !== null && state.unit !== 'requests' && state.unit !== 'usd',
     );
