@@ -36,7 +36,7 @@ export function rulesWith(
   };
 }
 
-/** A call of one request that expects what it holds. */
+/** A call of one request, alone in line, that expects half the tokens that it holds. */
 export function request(
   reservationId: string,
   rules: QuotaRules,
@@ -48,7 +48,7 @@ export function request(
     reservationId,
     rules,
     agent: 'amy',
-    units: ceiling,
+    units: { ...ceiling, inputTokens: Math.floor(ceiling.inputTokens / 2) },
     ceiling,
     exact: true,
     sinceMs: atMs,
