@@ -58,15 +58,20 @@ export interface Gate {
 
 export async function startGate(t: Test, options: GateOptions = {}): Promise<Gate> {
   const { clock = systemClock, flags = {} } = options;
+  let running: Daemon | null = null;
   const directory = mkdtempSync(join(tmpdir(), 'headgate-gate-'));
   const file = join(directory, 'config.yaml');
   const simulator = options.upstreamUrl === undefined ? await simulate(options) : null;
+  t.teardown(async () => {
+    if (running !== null) await stopped(running, clock);
+    await simulator?.close();
+    rmSync(directory, { recursive: true, force: true });
+  });
   const upstreamUrl = options.upstreamUrl ?? simulator?.url ?? '';
   const configure: Gate['configure'] = (config = {}) =>
     writeFileSync(file, configText(upstreamUrl, config));
   configure(options.config);
   const log: string[] = [];
-  let running: Daemon | null = null;
   const logger = createLogger({
     level: 'debug',
     format: 'json',
@@ -78,11 +83,6 @@ export async function startGate(t: Test, options: GateOptions = {}): Promise<Gat
   const start = () => startDaemon({ load, clock, random: () => 0.5, logger });
   let daemon = await start();
   running = daemon;
-  t.teardown(async () => {
-    await stopped(daemon, clock);
-    await simulator?.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
   return {
     get url() {
       return daemon.url;
