@@ -11,12 +11,17 @@ import { createSqliteLedger, LEASE_MS } from './sqlite-ledger.ts';
 
 /** A lease is renewed, and other processes' leases looked at, this often. */
 const TICK_MS = 2_000;
+/** No day's window needs older units: 25 hours in autumn, and what guards and clocks add. */
+const EVENTS_MS_MIN = 27 * 3_600_000;
 
 export interface StoreOptions {
   /** `:memory:` is private and keeps nothing. */
   readonly path: string;
   readonly clock: Clock;
-  /** Units older than this are deleted, ms; windows that are longer keep theirs. */
+  /**
+   * Units older than this are deleted, ms; at least 27 h. Must cover the longest window, or that
+   * forgets what it holds.
+   */
   readonly eventsMs: number;
   /** Told when the database could not be used in the background; it is tried again. */
   readonly onError: (error: unknown) => void;
@@ -84,7 +89,7 @@ export function openStore(options: StoreOptions): Store {
         processes.remove(dead);
       }
       othersLive = processes.othersLive(processId, atMs, LEASE_MS);
-      ledger.prune(atMs - options.eventsMs);
+      ledger.prune(atMs - Math.max(options.eventsMs, EVENTS_MS_MIN));
     });
   }
 
