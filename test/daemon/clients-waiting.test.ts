@@ -5,6 +5,7 @@ import {
   type Gate,
   GENERATE,
   generate,
+  idle,
   limits,
   MODEL,
   partitionOf,
@@ -277,15 +278,12 @@ t.test('input tokens of those next in line are counted ahead', async (t) => {
   }
   t.pass('each is known to the token');
   for (let minutes = 0; minutes < 3; minutes += 1) {
-    await statusOf(gate);
-    await passUntil(clock, Promise.resolve(), 1);
+    await idle(gate);
     clock.advance(61_100);
     await until(
       () => gate.simulator.arrivals.filter(({ requests }) => requests > 0).length === minutes + 2,
     );
-    for (;;) {
-      if ((await statusOf(gate)).totals.running === 0) break;
-    }
+    await idle(gate);
   }
   for (const { status } of await Promise.all(ahead)) t.equal(status, 200);
   t.equal(counts().length, 3, 'each once');

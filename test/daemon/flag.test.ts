@@ -3,6 +3,7 @@ import { checkArrivals } from '../support/arrivals.ts';
 import {
   call,
   GENERATE,
+  idle,
   limitOf,
   limits,
   MODEL,
@@ -40,6 +41,7 @@ for (const [name, flags, file] of [
     const gate = await startGate(t, { clock, flags, config: { ...TIGHT, ...file } });
     t.equal(await sendAll(gate), CALLS);
     t.equal(gate.simulator.arrivals.length, CALLS);
+    await idle(gate);
     t.equal((await windowOf(gate, 'rpm')).used, CALLS);
     t.equal((await windowOf(gate, 'rpd')).used, CALLS);
     t.ok((await windowOf(gate, 'tpm')).used > CALLS * 5);

@@ -6,6 +6,7 @@ import {
   type CallOptions,
   GENERATE,
   generate,
+  idle,
   limitOf,
   limits,
   MODEL,
@@ -221,6 +222,7 @@ t.test('a 429 inside a stream reaches the client and parks the model', async (t)
   const gate = await startGate(t, { clock, scenario: faultAt('stream-429', 1) });
   const answer = await call(gate, STREAM, { body: BODY });
   t.equal(answer.status, 200);
+  await idle(gate);
   t.match(answer.text, /data: \{"error":|data: \{\s*"error"/);
   t.equal((await partitionOf(gate)).cooldowns[0]?.kind, 'exhausted');
   const { value, tookMs } = await passUntil(clock, call(gate, STREAM, { body: BODY }), 10_000);
@@ -236,6 +238,7 @@ t.test('other errors pass byte for byte and cost their request', async (t) => {
     t.equal(through.status, Number(answer));
     t.equal(through.text, direct.text);
     t.equal(gate.simulator.arrivals.length, 2, 'it is not retried');
+    await idle(gate);
     t.equal((await windowOf(gate, 'rpm')).used, 1);
     t.ok((await windowOf(gate, 'tpm')).used >= 6, 'tokens stay as estimated');
     t.equal((await partitionOf(gate)).running, 0);
@@ -258,6 +261,7 @@ t.test('other errors pass byte for byte and cost their request', async (t) => {
 t.test('an answer cut short costs the larger of what was seen and estimated', async (t) => {
   const gate = await startGate(t, { scenario: faultAt('truncate', 1) });
   await t.rejects(call(gate, STREAM, { body: BODY }), 'the client sees that it is cut');
+  await idle(gate);
   const { used, held } = await windowOf(gate, 'tpm');
   t.ok(used >= 6 && held === 0, `used ${used}`);
   t.equal((await windowOf(gate, 'rpm')).used, 1);

@@ -255,6 +255,11 @@ export async function waiting(gate: Gate, count: number): Promise<void> {
   }
 }
 
+/** Resolves once no call is under way: a client has its answer before the call is settled. */
+export async function idle(gate: { readonly url: string }): Promise<void> {
+  while ((await statusOf(gate)).totals.running > 0) await turn();
+}
+
 /** Resolves once it is so. Sockets are real, so what they bring is waited for. */
 export async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await turn();
