@@ -221,6 +221,7 @@ export class Scheduler {
       // Busy before anything was done: lanes and calls stand as they were.
       if (error instanceof LedgerBusyError && ended.length === 0) this.#wakeIn(BUSY_RETRY_MS);
       else this.#recover(error, lanes, ended);
+      this.#refuseLate();
       return;
     }
     // All are out before any is told, so that nobody can take out again what has ended.
@@ -303,7 +304,10 @@ export class Scheduler {
     for (const lane of this.#lanes.values()) wakeAtMs = Math.min(wakeAtMs, lane.retryAtMs);
     for (const ticket of this.#laneOf.keys()) {
       wakeAtMs = Math.min(wakeAtMs, ticket.deadlineMs);
-      if (!this.#toldLong.has(ticket)) wakeAtMs = Math.min(wakeAtMs, ticket.sinceMs + LONG_WAIT_MS);
+      if (this.#toldLong.has(ticket)) continue;
+      const tellAtMs = ticket.sinceMs + LONG_WAIT_MS;
+      // It is overdue only when the database could not be asked.
+      wakeAtMs = Math.min(wakeAtMs, tellAtMs > atMs ? tellAtMs : atMs + FAILED_RETRY_MS);
     }
     if (this.waiting > 0 && this.#options.othersLive()) {
       wakeAtMs = Math.min(wakeAtMs, atMs + FOREIGN_POLL_MS);

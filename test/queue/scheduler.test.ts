@@ -264,6 +264,25 @@ t.test('who waits behind a failed round is tried again', async (t) => {
   t.equal(room.admitted().length, 1);
 });
 
+t.test(
+  'a deadline holds while the database fails, and errors are told at a bearable pace',
+  async (t) => {
+    const rules = rulesWith([policy(1, TEN_S)]);
+    for (const fault of [new Error('disk full'), new LedgerBusyError('held')]) {
+      const { room, under, fill } = place(t, rules, memoryLedgerUnderTest);
+      fill('first');
+      const ticket = room.enqueue({ deadlineMs: under.nowMs() + 10_500 });
+      room.settle();
+      under.as(0).transact = () => {
+        throw fault;
+      };
+      room.pass(10_600, 100);
+      t.match(room.ends, [{ id: ticket.id, kind: 'refused', error: { reason: 'QUOTA_MINUTE' } }]);
+      t.ok(room.errors.length < 60, `${room.errors.length} errors in ten seconds`);
+    }
+  },
+);
+
 t.test('room that another process has made is seen', async (t) => {
   const rules = rulesWith([], { maxConcurrent: 1 });
   const { room, under } = place(t, rules);
