@@ -50,7 +50,8 @@ export interface FleetCall {
   readonly errorBody: string;
 }
 
-const RETRIES_MAX = 50;
+/** Half a minute: a daemon that was killed is back by then, on a busy machine too. */
+const RETRIES_MAX = 600;
 
 /** Runs agents against a Gemini, without any timeout, and tells what became of every call. */
 export async function runFleet(options: FleetOptions): Promise<FleetCall[]> {
