@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { loadConfig } from '../config/load.ts';
-import { type Daemon, startDaemon } from '../daemon.ts';
+import type { Daemon } from '../daemon.ts';
 import { createLogger } from '../log.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
 import { CommandFailure, type CliContext, printLine } from './context.ts';
@@ -84,10 +84,12 @@ function introLines(): string[] {
     return `  ${model.padEnd(16)}  ${counted(wanted, 'call')} to make, ${DEMO_LIMITS[model].rpm} a minute allowed`;
   });
   return [
-    `${agents.map(({ name }) => name).join(', ')}: ${agents.length} agents, ${calls.length} calls, one quota, a simulated Gemini that enforces it.`,
+    `${agents.length} agents (${agents.map(({ name }) => name).join(', ')}) make ${calls.length} calls to a`,
+    'simulated Gemini, which lets nobody exceed the quota:',
     ...limits,
-    `Time runs ${TIME_DIVISOR} times faster here: a minute is ${MINUTE_MS / 1000} s, the cooldown after an agent's`,
-    `startup ${STARTUP_MS.flash / 1000} s (Flash) and ${STARTUP_MS.pro / 1000} s (Pro), a retry's delay a tenth. Nothing leaves this machine.`,
+    `Time runs ${TIME_DIVISOR} times faster here: a minute is ${MINUTE_MS / 1000} s, the cooldown after an`,
+    `agent's startup ${STARTUP_MS.flash / 1000} s (Flash) or ${STARTUP_MS.pro / 1000} s (Pro), a retry's delay a tenth.`,
+    'Nothing leaves this machine.',
     '',
   ];
 }
@@ -121,9 +123,13 @@ async function runWithHeadgate(
 }
 
 /** A configuration file and an empty environment, so that nothing of the user's has a say. */
-function startDemoDaemon(directory: string, { clock, stdout }: ProgressOptions): Promise<Daemon> {
+async function startDemoDaemon(
+  directory: string,
+  { clock, stdout }: ProgressOptions,
+): Promise<Daemon> {
   const file = join(directory, 'demo.yaml');
   writeFileSync(file, demoConfig());
+  const { startDaemon } = await import('../daemon.ts');
   const env = { HOME: directory };
   return startDaemon({
     clock,

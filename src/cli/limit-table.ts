@@ -94,19 +94,19 @@ function sourceWords(windows: readonly LimitView[]): string {
     bySource.set(source, [...(bySource.get(source) ?? []), window.policy]);
   }
   const sources = [...bySource].sort(([, a], [, b]) => b.length - a.length);
+  // The source of most goes without names.
+  const hasMost =
+    sources.length < 2 || (sources[0]?.[1].length ?? 0) > (sources[1]?.[1].length ?? 0);
   return sources
-    .map(([source, policies], at) => (at === 0 ? source : `${policies.join(', ')} ${source}`))
+    .map(([source, policies], at) =>
+      at === 0 && hasMost ? source : `${policies.join(', ')} ${source}`,
+    )
     .join('; ');
 }
 
 function windowSource({ limit_source, configured, unit, source }: LimitView): string {
-  if (limit_source === 'configured') return shortSource(source);
+  if (limit_source === 'configured') return printable(source);
   const how = limit_source === 'override' ? 'set live' : 'learned from a 429';
   const was = configured === null ? 'none' : amount(configured, unit);
-  return `${how} (${was} in ${shortSource(source)})`;
-}
-
-/** The place without its directories: the file itself is named above the table. */
-function shortSource(source: string): string {
-  return printable(source).replace(/^.*[\\/]([^\\/]+:\d+)$/, '$1');
+  return `${how} (${was} in ${printable(source)})`;
 }

@@ -4,8 +4,9 @@ import { resolveAlias } from '../config/limits.ts';
 import { type LoadFlags, loadConfig } from '../config/load.ts';
 import type { LoadedConfig } from '../config/loaded.ts';
 import { locateConfig } from '../config/locate.ts';
-import { type Daemon, startDaemon } from '../daemon.ts';
+import type { Daemon } from '../daemon.ts';
 import { createLogger, type Logger, type LogLevel } from '../log.ts';
+import { makeScenario } from '../simulator/scenario.ts';
 import { VERSION } from '../version.ts';
 import { CommandFailure, type CliContext, printLine } from './context.ts';
 import { configuredLimits, limitTable } from './limit-table.ts';
@@ -84,10 +85,14 @@ export async function serve(context: CliContext, flags: ServeFlags): Promise<voi
     env,
   });
   const stop = listenForStop(clock);
+  // Here and not above, so that commands that only ask start in half the time.
+  const { startDaemon } = await import('../daemon.ts');
   const daemon = await startDaemon({
     clock,
     logger,
     simulate: config.simulate,
+    // A shortened minute is one for both sides.
+    scenario: makeScenario({ minute_span_ms: config.rateLimits.minuteSpanMs }),
     load: () => {
       const loaded = load();
       // What was secret stays so: the former configuration may still be in use.
@@ -185,7 +190,8 @@ function announce(context: CliContext, daemon: Daemon, flags: ServeFlags): void 
     config.file === null ? 'built-in defaults (no file found)' : `${config.file} (${origin})`,
   );
   say('upstream', upstreamWords(daemon));
-  say('database', databaseWords(daemon));
+  if (daemon.simulator !== null) say('score', `${daemon.simulator.url}/__sim`);
+  say('database', config.storage.path);
   say('client', `export GOOGLE_GEMINI_BASE_URL=${daemon.url}`);
   say('watch', `headgate status --watch`);
   for (const warning of config.warnings) printLine(stderr, style.yellow(`warning: ${warning}`));
@@ -200,19 +206,10 @@ function announce(context: CliContext, daemon: Daemon, flags: ServeFlags): void 
   printLine(stderr);
 }
 
-function upstreamWords(daemon: Daemon): string {
-  const { upstream } = daemon.config();
-  if (daemon.simulator !== null) {
-    const { url } = daemon.simulator;
-    return `simulated Gemini at ${url}; its score: ${url}/__sim`;
-  }
-  const key = upstream.apiKey === null ? 'clients bring their keys' : 'with the configured key';
-  return `${upstream.baseUrl} (${key})`;
-}
-
-function databaseWords(daemon: Daemon): string {
-  const { path } = daemon.config().storage;
-  return daemon.simulator === null ? path : `${path} (simulated counts stay apart from yours)`;
+function upstreamWords({ simulator, config }: Daemon): string {
+  if (simulator !== null) return `a simulated Gemini at ${simulator.url}; counts stay apart`;
+  const { baseUrl, apiKey } = config().upstream;
+  return `${baseUrl} (${apiKey === null ? 'clients bring their keys' : 'with the configured key'})`;
 }
 
 function modeWords({ mode }: LoadedConfig): string | null {

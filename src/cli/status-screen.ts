@@ -54,7 +54,7 @@ function headLines(view: StatusView, { style }: ScreenOptions): string[] {
       `${totals.running} running`,
       totals.waiting > 0 ? style.yellow(`${totals.waiting} waiting`) : '0 waiting',
       `${thousands(totals.refused)} refused`,
-      totals.failed > 0 ? style.red(`${thousands(totals.failed)} failed`) : '0 failed',
+      ...(totals.failed > 0 ? [style.red(`${thousands(totals.failed)} failed`)] : []),
       totals.upstream_rejections > 0 ? style.red(rejected) : style.green(rejected),
     ].join(', '),
     ...view.banners.map((banner) => style.yellow(`! ${printable(banner)}`)),
@@ -114,7 +114,7 @@ function windowLine(window: WindowView, { style, width, nowMs }: ScreenOptions):
 function sourceWords({ limit_source: limitSource, source }: WindowView): string {
   if (limitSource === 'override') return 'set live';
   if (limitSource === 'learned') return 'learned';
-  return printable(source).replace(/^.*[\\/]/, '');
+  return printable(source);
 }
 
 function queueLines(queue: readonly QueuedView[], options: ScreenOptions): string[] {
@@ -160,9 +160,9 @@ function refusalLines(refusals: readonly RefusalView[], options: ScreenOptions):
       printable(reason),
       printable(message),
     ]);
-  const columns = ['AT', 'MODEL', 'AGENT', 'REASON', 'WHILE WAITING FOR'].map((title) => ({
-    title,
-  }));
+  const hasMessage = refusals.some(({ message }) => message !== '');
+  const titles = ['AT', 'MODEL', 'AGENT', 'REASON', hasMessage ? 'WHILE WAITING FOR' : ''];
+  const columns = titles.map((title) => ({ title }));
   return [
     '',
     style.bold('Last refusals and failures'),
