@@ -98,8 +98,8 @@ const NEXT_STEPS = [
   'Next, in front of a simulated Gemini, without a key:',
   '  npm start -- --simulate',
   '  curl http://127.0.0.1:4290/v1beta/models/gemini-2.5-flash:generateContent \\',
-  "    -H 'x-goog-api-key: headgate' -H 'content-type: application/json' \\",
-  `    -d '{"contents":[{"role":"user","parts":[{"text":"Why is the sky blue?"}]}]}'`,
+  "   -H 'x-goog-api-key: headgate' -H 'content-type: application/json' \\",
+  `   -d '{"contents":[{"role":"user","parts":[{"text":"Why is the sky blue?"}]}]}'`,
   'Or for real: export GEMINI_API_KEY=..., npm start, and where your clients run',
   '  export GOOGLE_GEMINI_BASE_URL=http://127.0.0.1:4290',
 ];
