@@ -9,7 +9,7 @@ import { createProcessStore } from './process-store.ts';
 import type { SqliteLedger } from './sqlite-ledger.ts';
 import { createSqliteLedger, LEASE_MS } from './sqlite-ledger.ts';
 
-/** A lease is renewed, and other processes' leases looked at, this often. */
+/** A lease is renewed, other processes' leases looked at and the log moved this often. */
 const TICK_MS = 2_000;
 /** No day's window needs older units: 25 hours in autumn, and what guards and clocks add. */
 const EVENTS_MS_MIN = 27 * 3_600_000;
@@ -99,12 +99,14 @@ export function openStore(options: StoreOptions): Store {
     } catch (error) {
       onError(error);
     }
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, no window
+    worker?.postMessage('checkpoint');
     timer = clock.after(TICK_MS, tickAndRepeat);
   }
 
-  tickAndRepeat();
   const worker = options.checkpoints === false || path === ':memory:' ? null : startWorker(path);
   worker?.on('error', onError);
+  tickAndRepeat();
   return {
     ledger,
     learning,
