@@ -4,6 +4,7 @@ import type { ClientFamily } from '../gemini/client.ts';
 import { detectClient } from '../gemini/client.ts';
 import { estimateTokens, requestsOf } from '../gemini/cost.ts';
 import type { Endpoint } from '../gemini/route.ts';
+import type { QuotaRules } from '../quota/policy.ts';
 import type { Units } from '../quota/units.ts';
 import { NO_UNITS } from '../quota/units.ts';
 import type { InboundCall } from './call.ts';
@@ -41,6 +42,10 @@ export interface ClassifiedCall {
   readonly rawEstimate: number;
   readonly units: Units;
   readonly ceiling: Units;
+  /** Whether the input tokens were counted by the upstream rather than estimated. */
+  readonly exact: boolean;
+  /** Counts them; null where that is not possible. Never rejects. */
+  readonly countTokens: (() => Promise<number | null>) | null;
 }
 
 /**
@@ -104,6 +109,42 @@ export function classifyCall(
     rawEstimate: raw.inputTokens,
     units: unitsOf(tokens.expected),
     ceiling: unitsOf(tokens.ceiling),
+    exact: false,
+    countTokens: context.tokenCounter.counterFor({
+      baseUrl: settings.upstreamBaseUrl,
+      path: outbound.path,
+      headers: outbound.headers,
+      body: call.body,
+      bodyBytes: call.bodyBytes,
+    }),
+  };
+}
+
+/**
+ * Whether the call is expected to be larger than a whole configured limit. It is counted before it
+ * waits then: on a mere estimate it would be sent, to an upstream that can only reject it.
+ */
+export function looksTooLarge(
+  { policies, enforce }: QuotaRules,
+  { units }: ClassifiedCall,
+): boolean {
+  if (!enforce) return false;
+  return policies.some(
+    ({ unit, limit }) =>
+      (unit === 'input_tokens' || unit === 'total_tokens') &&
+      limit !== null &&
+      limit > 0 &&
+      units.inputTokens > limit,
+  );
+}
+
+/** The call with its input tokens as the upstream has counted them. */
+export function withExactTokens(known: ClassifiedCall, inputTokens: number): ClassifiedCall {
+  return {
+    ...known,
+    units: { ...known.units, inputTokens },
+    ceiling: { ...known.ceiling, inputTokens },
+    exact: true,
   };
 }
 

@@ -9,7 +9,7 @@ import type { Admission, Ticket } from '../queue/ticket.ts';
 import { Attempt } from './attempt.ts';
 import type { Outcome, ReplySink } from './call.ts';
 import type { CallParts, ClassifiedCall } from './classified-call.ts';
-import { classifyCall } from './classified-call.ts';
+import { classifyCall, looksTooLarge, withExactTokens } from './classified-call.ts';
 import { asProxyError, replyWithError, unreachable } from './error-reply.ts';
 import type { ExchangeContext, RunningExchange } from './exchange.ts';
 import { plainBody } from './plain-body.ts';
@@ -82,7 +82,10 @@ export class CountedExchange implements RunningExchange {
       const known = classifyCall(this.#context, this.#parts, this.#receivedTimelineMs);
       this.#classified = known;
       this.#estimatedTokens = known.units.inputTokens;
-      this.#wait(known, null);
+      const { rulesOf } = this.#context;
+      const isLarge = looksTooLarge(rulesOf(known.project, known.requestedModel), known);
+      if (isLarge && known.countTokens !== null) void this.#count(known, known.countTokens);
+      else this.#wait(known, null);
     } catch (error) {
       this.#refuse(asProxyError(error));
     }
@@ -98,9 +101,17 @@ export class CountedExchange implements RunningExchange {
     } else this.#refuse(error);
   }
 
+  async #count(known: ClassifiedCall, count: () => Promise<number | null>): Promise<void> {
+    const { clock } = this.#context;
+    const startedMs = clock.monotonicMs();
+    const tokens = await count();
+    this.#queuedMs += clock.monotonicMs() - startedMs;
+    if (!this.#ended) this.#wait(tokens === null ? known : withExactTokens(known, tokens), null);
+  }
+
   /** Stop 4: into the queue, or back to its head after a 429. */
   #wait(known: ClassifiedCall, rejected: RejectedAnswer | null): void {
-    const { scheduler, tokenCounter, clock } = this.#context;
+    const { scheduler, clock } = this.#context;
     const { call } = this.#parts;
     this.#waitStartedMs = clock.monotonicMs();
     const previous = this.#ticket;
@@ -115,13 +126,7 @@ export class CountedExchange implements RunningExchange {
       sinceMs: known.sinceMs,
       deadlineMs: known.deadlineMs,
       urgent,
-      countTokens: tokenCounter.counterFor({
-        baseUrl: known.settings.upstreamBaseUrl,
-        path: known.outbound.path,
-        headers: known.outbound.headers,
-        body: call.body,
-        bodyBytes: call.bodyBytes,
-      }),
+      countTokens: known.countTokens,
       admitted: (admission) => this.#dispatch(known, ticket, admission),
       refused: (error) => {
         this.#noteWait(ticket);
@@ -131,7 +136,7 @@ export class CountedExchange implements RunningExchange {
       },
       units: previous?.units ?? known.units,
       ceiling: previous?.ceiling ?? known.ceiling,
-      exact: previous?.exact ?? false,
+      exact: previous?.exact ?? known.exact,
       blocks: [],
     };
     this.#ticket = ticket;
