@@ -135,10 +135,9 @@ function startStatements(connection: Connection) {
     seen: connection.prepare<[number, string], { seen_at_ms: number }>(
       'SELECT seen_at_ms FROM agent_seen WHERE partition_id = ? AND agent = ?',
     ),
-    see: connection.prepare<[number, string, number, number]>(
+    see: connection.prepare<[number, string, number]>(
       `INSERT INTO agent_seen (partition_id, agent, seen_at_ms) VALUES (?, ?, ?)
-       ON CONFLICT DO UPDATE SET seen_at_ms = excluded.seen_at_ms
-       WHERE seen_at_ms < excluded.seen_at_ms - ?`,
+       ON CONFLICT DO UPDATE SET seen_at_ms = max(seen_at_ms, excluded.seen_at_ms)`,
     ),
     seeAgain: connection.prepare<[number, number, string, number]>(
       `UPDATE agent_seen SET seen_at_ms = ?

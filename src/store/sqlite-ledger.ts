@@ -59,6 +59,8 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
   let { processId } = options;
   const statements = prepareLedger(connection);
   const eventLog = createEventLog(connection);
+  /** Made once: making one costs as much as a statement. */
+  const run = connection.transaction((work: () => unknown) => work());
   const ids = new Map<string, number>();
   const limits: LimitStore = createLimitStore(connection, partitionId);
 
@@ -91,11 +93,14 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
     rules: QuotaRules,
     agent: string | null,
     atMs: number,
-  ): AdmissionFacts & { row: PartitionRow } {
+  ): AdmissionFacts & { row: PartitionRow; seenAtMs: number } {
     const row = partitionRow(rules.partition);
     const id = row.partition_id;
+    const isAsked = agent !== null && rules.start !== null;
+    const seenAtMs = isAsked ? (statements.seen.get(id, agent)?.seen_at_ms ?? 0) : 0;
     return {
       row,
+      seenAtMs,
       rules,
       atMs,
       held: {
@@ -108,15 +113,12 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
       windowLog: eventLog.open(id, { atMs, upstreamOffsetMs: upstreamOffsetMs() }),
       adjustment: limits.read(id, row.adjusted === 1),
       cooldowns: row.parked_until_ms > atMs ? cooldowns(id, atMs) : [],
-      starts: readStarts(rules, id, agent, atMs),
+      starts: readStarts(rules, id, seenAtMs, atMs),
     };
   }
 
-  function readStarts(rules: QuotaRules, id: number, agent: string | null, atMs: number) {
-    const started =
-      rules.start === null ||
-      (agent !== null &&
-        (statements.seen.get(id, agent)?.seen_at_ms ?? 0) > atMs - rules.start.idleMs);
+  function readStarts(rules: QuotaRules, id: number, seenAtMs: number, atMs: number) {
+    const started = rules.start === null || seenAtMs > atMs - rules.start.idleMs;
     if (started) return { started, pending: false, atMs: [] };
     const spanMs = Math.max(START_SPAN_MS, rules.start?.cooldownMs ?? 0) + START_TRANSIT_MS;
     const rows = statements.starts.all(id, atMs - spanMs);
@@ -160,7 +162,9 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
       reserved_at_ms: atMs,
     });
     if (starts) statements.insertStart.run(request.reservationId, id, atMs);
-    else if (rules.start !== null) statements.see.run(id, agent, atMs, SEEN_MS_STEP);
+    else if (rules.start !== null && facts.seenAtMs < atMs - SEEN_MS_STEP) {
+      statements.see.run(id, agent, atMs);
+    }
     // As it stands with this call in it, for the RateLimit header.
     const windows = windowStates({ ...facts, held: addHeld(facts.held, ceiling) });
     return { kind: 'admitted', windows, starts, ignored: blocks };
@@ -199,7 +203,7 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
   /** The bytes of the agent's first call have left: only now has it started. */
   function dateStart(row: ReservationRow, atMs: number): void {
     if (statements.dateStart.run(atMs, row.reservation_id).changes === 0) return;
-    statements.see.run(row.partition_id, row.agent, atMs, 0);
+    statements.see.run(row.partition_id, row.agent, atMs);
   }
 
   function end(row: ReservationRow, units: Units, atMs: number): void {
@@ -223,7 +227,8 @@ export function createSqliteLedger(options: SqliteLedgerOptions): SqliteLedger {
     },
     transact(work) {
       try {
-        return connection.transaction(work).immediate();
+        // It returns what `work` does, whose type one function for all cannot know.
+        return run.immediate(work) as ReturnType<typeof work>;
       } catch (error) {
         // What was rolled back may have been a new partition.
         ids.clear();
