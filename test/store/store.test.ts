@@ -28,7 +28,7 @@ function open(path: string, clock: ManualClock): Store {
   return openStore({
     path,
     clock,
-    eventsMs: 0,
+    eventsMs: () => 0,
     checkpoints: false,
     onError(error) {
       throw error;

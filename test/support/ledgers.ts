@@ -77,7 +77,7 @@ export function fileLedgerUnderTest(): LedgerUnderTest {
     openStore({
       path: join(directory, 'headgate.db'),
       clock,
-      eventsMs: 86_400_000,
+      eventsMs: () => 86_400_000,
       checkpoints: false,
       onError(error) {
         throw error;
