@@ -30,7 +30,6 @@ COPY --from=build /app/dist ./dist
 COPY package.json LICENSE README.md ./
 COPY config ./config
 COPY migrations ./migrations
-COPY src/dashboard ./src/dashboard
 COPY docs ./docs
 COPY config/container.yaml /etc/headgate/config.yaml
 USER node

@@ -222,7 +222,7 @@ t.test('what the image and compose.yaml are made from exists', async (t) => {
   const copies = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(
     ([, sources = '']) => sources.split(' '),
   );
-  t.ok(mounts.length >= 3 && copies.length >= 10, 'the patterns find what they look for');
+  t.ok(mounts.length >= 1 && copies.length >= 8, 'the patterns find what they look for');
   t.strictSame(
     [...mounts, ...copies].filter((path) => !all.has(path)),
     [],

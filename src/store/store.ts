@@ -22,7 +22,7 @@ export interface StoreOptions {
    * Units older than this are deleted, ms; at least 27 h. Must cover the longest window, or that
    * forgets what it holds.
    */
-  readonly eventsMs: number;
+  readonly eventsMs: () => number;
   /** Told when the database could not be used in the background; it is tried again. */
   readonly onError: (error: unknown) => void;
   /** False in unit tests: they do without the checkpoint thread. Default true. */
@@ -89,7 +89,7 @@ export function openStore(options: StoreOptions): Store {
         processes.remove(dead);
       }
       othersLive = processes.othersLive(processId, atMs, LEASE_MS);
-      ledger.prune(atMs - Math.max(options.eventsMs, EVENTS_MS_MIN));
+      ledger.prune(atMs - Math.max(options.eventsMs(), EVENTS_MS_MIN));
     });
   }
 

@@ -1,9 +1,9 @@
-import type { Clock } from './clock.ts';
-import { effectiveLimits } from './config/limits.ts';
-import type { LoadedConfig } from './config/loaded.ts';
-import { ProxyError } from './errors.ts';
-import type { ExchangeRecord } from './exchange/call.ts';
-import type { Control } from './http/control.ts';
+import type { Clock } from '../clock.ts';
+import { effectiveLimits } from '../config/limits.ts';
+import type { LoadedConfig } from '../config/loaded.ts';
+import { ProxyError } from '../errors.ts';
+import type { ExchangeRecord } from '../exchange/call.ts';
+import type { Control } from '../http/control.ts';
 import type {
   ConfigView,
   CooldownView,
@@ -11,17 +11,18 @@ import type {
   PartitionView,
   QueuedView,
   RefusalView,
-  ReloadView,
   StatusView,
   WindowView,
-} from './http/views.ts';
+} from '../http/views.ts';
+import type { Configuration } from './configuration.ts';
 import { explain, reading } from './explain.ts';
-import type { LedgerStore, WindowState } from './quota/ledger.ts';
-import type { Partition, QuotaPolicy, QuotaRules } from './quota/policy.ts';
-import { limitInForce } from './quota/policy.ts';
-import type { Scheduler } from './queue/scheduler.ts';
-import type { WaitingState } from './queue/waiting-state.ts';
-import type { Store } from './store/store.ts';
+import type { PartitionSnapshot } from '../metrics/metrics.ts';
+import type { LedgerStore, WindowState } from '../quota/ledger.ts';
+import type { Partition, QuotaPolicy, QuotaRules } from '../quota/policy.ts';
+import { limitInForce } from '../quota/policy.ts';
+import type { Scheduler } from '../queue/scheduler.ts';
+import type { WaitingState } from '../queue/waiting-state.ts';
+import type { Store } from '../store/store.ts';
 
 /** Refusals kept for people to look at. */
 const REFUSALS_KEPT = 50;
@@ -31,15 +32,16 @@ export interface OperatorOptions {
   readonly clock: Clock;
   readonly store: Store;
   readonly scheduler: Scheduler;
-  readonly config: () => LoadedConfig;
-  readonly configView: () => ConfigView;
+  readonly configuration: Configuration;
   readonly rulesOf: (project: string, requestedModel: string) => QuotaRules;
   readonly running: () => number;
-  readonly reload: () => ReloadView;
-  readonly unreadyReason: () => string | null;
   readonly version: string;
-  readonly listenUrl: () => string;
-  readonly upstream: () => StatusView['upstream'];
+  /** What becomes known, or changes, while the daemon runs. */
+  readonly state: {
+    readonly url: string;
+    readonly isDraining: boolean;
+    readonly isSimulated: boolean;
+  };
 }
 
 /** What people may ask of the running daemon, and what they may change. */
@@ -47,11 +49,12 @@ export interface Operator extends Control {
   /** Takes note of an ended exchange, for the totals and the recent refusals. */
   note(record: ExchangeRecord): void;
   /** Every partition as it stands, for the metrics. */
-  partitions(): readonly { partition: Partition; rules: QuotaRules; waiting: number }[];
+  snapshot(): readonly PartitionSnapshot[];
 }
 
 export function createOperator(options: OperatorOptions): Operator {
-  const { clock, store, scheduler, config, rulesOf } = options;
+  const { clock, store, scheduler, configuration, rulesOf, state } = options;
+  const config = () => configuration.current;
   const { ledger, timeline } = store;
   const startedAtMs = clock.wallMs();
   const startedMonotonicMs = clock.monotonicMs();
@@ -141,10 +144,13 @@ export function createOperator(options: OperatorOptions): Operator {
       pid: process.pid,
       started_at: new Date(startedAtMs).toISOString(),
       uptime_ms: Math.round(clock.monotonicMs() - startedMonotonicMs),
-      listen: options.listenUrl(),
+      listen: state.url,
       mode: config().mode,
-      config: options.configView(),
-      upstream: options.upstream(),
+      config: configuration.view,
+      upstream: {
+        base_url: configuration.settings.upstreamBaseUrl,
+        simulated: state.isSimulated,
+      },
       database: { path: store.path, bytes: store.bytes() },
       totals: {
         exchanges: totals.exchanges,
@@ -159,7 +165,7 @@ export function createOperator(options: OperatorOptions): Operator {
       partitions: partitionViews(waiting),
       queue: queueViews(waiting),
       recent_refusals: refusals.toReversed(),
-      banners: bannersOf(config(), options.configView(), ledger),
+      banners: bannersOf(config(), configuration.view, ledger),
     }));
   }
 
@@ -179,13 +185,18 @@ export function createOperator(options: OperatorOptions): Operator {
       });
       if (refusals.length > REFUSALS_KEPT) refusals.shift();
     },
-    partitions() {
-      const waiting = scheduler.states();
-      return ledger.partitions().map((partition) => ({
-        partition,
-        rules: { ...rulesOf(partition.project, partition.model), partition },
-        waiting: waiting.filter((one) => isSame(one.partition, partition)).length,
-      }));
+    snapshot() {
+      const waiting = reading(ledger, () => scheduler.states());
+      return reading(ledger, () =>
+        ledger.partitions().map((partition) => {
+          const rules = { ...rulesOf(partition.project, partition.model), partition };
+          return {
+            partition,
+            state: ledger.windows(rules, timeline.nowMs()),
+            waiting: waiting.filter((one) => isSame(one.partition, partition)).length,
+          };
+        }),
+      );
     },
     limits() {
       return reading(ledger, () => {
@@ -220,7 +231,7 @@ export function createOperator(options: OperatorOptions): Operator {
     explain: (query) => explain(query, options, isoOrNull),
     queue: () => queueViews(reading(ledger, () => scheduler.states())),
     cancelQueued: (id) => scheduler.cancel(id),
-    reload: options.reload,
+    reload: () => configuration.reload(),
     usage: (by) => ({
       by,
       rows: store.learning.readUsage(by).map((row) => ({
@@ -231,7 +242,7 @@ export function createOperator(options: OperatorOptions): Operator {
         usd: row.usd_micros / USD_MICROS,
       })),
     }),
-    unreadyReason: options.unreadyReason,
+    unreadyReason: () => (state.isDraining ? 'headgate is stopping' : null),
   };
 }
 

@@ -1,10 +1,10 @@
-import type { ExchangeRecord } from './exchange/call.ts';
-import type { ExchangeEvents } from './exchange/exchange.ts';
-import type { Logger } from './log.ts';
-import { exchangeLine } from './log.ts';
-import { dateIn, GOOGLE_QUOTA_ZONE } from './quota/window.ts';
-import type { WaitingState } from './queue/waiting-state.ts';
-import type { UsageRow } from './store/learning-store.ts';
+import type { ExchangeRecord } from '../exchange/call.ts';
+import type { ExchangeEvents } from '../exchange/exchange.ts';
+import type { Logger } from '../log.ts';
+import { exchangeLine } from '../log.ts';
+import { dateIn, GOOGLE_QUOTA_ZONE } from '../quota/window.ts';
+import type { WaitingState } from '../queue/waiting-state.ts';
+import type { UsageRow } from '../store/learning-store.ts';
 
 /** What happens to exchanges, as lines in the log. */
 export interface Journal extends ExchangeEvents {

@@ -1,13 +1,13 @@
-import { ProxyError } from './errors.ts';
-import type { ExplainQuery } from './http/control.ts';
-import type { ExplainView } from './http/views.ts';
-import type { Block, LedgerStore } from './quota/ledger.ts';
-import { LedgerBusyError } from './quota/ledger.ts';
-import type { Partition, QuotaRules } from './quota/policy.ts';
-import { NO_UNITS } from './quota/units.ts';
-import { blockDetail } from './quota/words.ts';
-import type { Scheduler } from './queue/scheduler.ts';
-import type { Store } from './store/store.ts';
+import { ProxyError } from '../errors.ts';
+import type { ExplainQuery } from '../http/control.ts';
+import type { ExplainView } from '../http/views.ts';
+import type { Block, LedgerStore } from '../quota/ledger.ts';
+import { LedgerBusyError } from '../quota/ledger.ts';
+import type { Partition, QuotaRules } from '../quota/policy.ts';
+import { NO_UNITS } from '../quota/units.ts';
+import { blockDetail } from '../quota/words.ts';
+import type { Scheduler } from '../queue/scheduler.ts';
+import type { Store } from '../store/store.ts';
 
 export interface ExplainContext {
   readonly store: Store;
