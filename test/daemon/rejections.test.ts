@@ -12,15 +12,18 @@ import {
   MODEL,
   partitionOf,
   passUntil,
+  queueOf,
   saying,
+  send,
   startGate,
   statusOf,
   STREAM,
+  waiting,
   windowOf,
 } from '../support/gate.ts';
 
 const BODY = saying('Tell me about the sea.');
-const NINE_HOURS_MS = 9 * 3_600_000;
+const HOUR_MS = 3_600_000;
 
 const faultAt = (answer: FaultAnswer, ...nth: number[]) => ({
   faults: [{ match: nth.length === 0 ? {} : { nth }, answer }],
@@ -176,14 +179,49 @@ t.test('a limit named by a 429 is learned, kept, shown, dropped and reset', asyn
   t.match(JSON.parse(reset.text).windows[0], { limit: 10, learned: null });
 });
 
-t.test('DELETE /limits/:model lifts a cooldown and lets the waiting call go', async (t) => {
+t.test('DELETE /limits/:model lifts a cooldown, and who waits for it goes', async (t) => {
   const clock = new ManualClock();
-  const gate = await startGate(t, { clock, scenario: faultAt('429-zero', 1) });
-  await call(gate, GENERATE, { body: BODY });
-  const refused = await call(gate, GENERATE, { body: BODY });
-  t.equal(refused.headers['x-headgate-refused'], 'COOLDOWN');
+  const gate = await startGate(t, { clock, scenario: faultAt('429-exhausted', 1) });
+  const held = call(gate, GENERATE, { body: BODY });
+  await waiting(gate, 1);
+  t.match((await queueOf(gate))[0]?.reason, /429/);
   await call(gate, `/limits/${MODEL}`, { method: 'DELETE' });
-  t.equal((await call(gate, GENERATE, { body: BODY })).status, 200);
+  t.equal((await held).status, 200);
+  t.strictSame((await partitionOf(gate)).cooldowns, []);
+});
+
+t.test('a 429 is understood however it is wrapped, and passes as it came', async (t) => {
+  const paths = [
+    GENERATE,
+    STREAM,
+    STREAM.replace('?alt=sse', ''),
+    '/v1beta/openai/chat/completions',
+  ];
+  const body = { ...BODY, model: MODEL, messages: [{ role: 'user', content: 'Hi' }] };
+  for (const path of paths) {
+    const gate = await startGate(t, { scenario: faultAt('429-day') });
+    const headers = { 'accept-encoding': 'gzip' };
+    const direct = await call(gate.simulator, path, { body, headers });
+    const through = await call(gate, path, { body, headers });
+    t.equal(through.status, 429);
+    t.equal(through.headers['content-encoding'], 'gzip');
+    t.equal(through.body.compare(direct.body), 0, path);
+    t.equal((await partitionOf(gate)).cooldowns[0]?.kind, 'day');
+  }
+});
+
+t.test('a client that leaves while its 429 is waited out is not sent again', async (t) => {
+  const clock = new ManualClock();
+  const gate = await startGate(t, { clock, scenario: faultAt('429-minute', 1) });
+  const { request } = send(gate, GENERATE, { body: BODY });
+  await waiting(gate, 1);
+  request.destroy();
+  await waiting(gate, 0);
+  clock.advance(10_000);
+  await idle(gate);
+  t.equal(gate.simulator.arrivals.length, 1);
+  t.equal((await windowOf(gate, 'rpd')).used, 0);
+  t.match(await statusOf(gate), { totals: { cancelled: 1 } });
 });
 
 t.test('names of one model are counted as one once the upstream has told', async (t) => {
@@ -284,6 +322,6 @@ t.test('a stuck model is asked again when its hour is over', async (t) => {
   const clock = new ManualClock();
   const gate = await startGate(t, { clock, scenario: faultAt('429-zero', 1) });
   await call(gate, GENERATE, { body: BODY });
-  clock.advance(NINE_HOURS_MS / 9 + 1);
+  clock.advance(HOUR_MS + 1);
   t.equal((await call(gate, GENERATE, { body: BODY })).status, 200);
 });

@@ -210,6 +210,30 @@ t.test('the file is watched, good or broken', async (t) => {
   for (const { status } of await Promise.all(calls)) t.equal(status, 200);
 });
 
+t.test('a call goes to the upstream that was configured when it came, with that key', async (t) => {
+  const other = await startGate(t);
+  const upstreamOf = ({ simulator }: Gate, key: string) => ({
+    base_url: simulator.url,
+    api_key: key,
+  });
+  const one = { rate_limits: limits({ rpm: 1 }) };
+  const gate = await startGate(t, { config: one });
+  gate.configure({ ...one, upstream: upstreamOf(gate, 'first-key') });
+  gate.daemon.reload();
+  t.equal((await call(gate, GENERATE, { body: BODY })).status, 200);
+  const held = call(gate, GENERATE, { body: BODY });
+  await waiting(gate, 1);
+  gate.configure({ rate_limits: limits({ rpm: 3 }), upstream: upstreamOf(other, 'second-key') });
+  gate.daemon.reload();
+  t.equal((await held).status, 200);
+  t.equal((await call(gate, GENERATE, { body: BODY })).status, 200);
+  const [first, second] = gate.simulator.arrivals;
+  t.equal(gate.simulator.arrivals.length, 2);
+  t.equal(second?.apiKeyHash, first?.apiKeyHash);
+  t.equal(other.simulator.arrivals.length, 1);
+  t.not(other.simulator.arrivals[0]?.apiKeyHash, first?.apiKeyHash);
+});
+
 t.test('an unchanged file is no reload, and a new address waits for the next start', async (t) => {
   const gate = await startGate(t);
   t.match(JSON.parse((await call(gate, '/reload', { method: 'POST' })).text), {

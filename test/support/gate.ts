@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, type ClientRequest, type IncomingHttpHeaders, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { type Clock, systemClock } from '../../src/clock.ts';
 import { type LoadFlags, loadConfig } from '../../src/config/load.ts';
@@ -251,13 +252,13 @@ export async function waiting(gate: Gate, count: number): Promise<void> {
   for (;;) {
     const { totals } = await statusOf(gate);
     if (totals.waiting === count) return;
-    await turn();
+    await setTimeout(POLL_MS);
   }
 }
 
 /** Resolves once no call is under way: a client has its answer before the call is settled. */
 export async function idle(gate: { readonly url: string }): Promise<void> {
-  while ((await statusOf(gate)).totals.running > 0) await turn();
+  while ((await statusOf(gate)).totals.running > 0) await setTimeout(POLL_MS);
 }
 
 /** Resolves once it is so. Sockets are real, so what they bring is waited for. */
@@ -285,6 +286,8 @@ export async function passUntil<T>(clock: ManualClock, promise: Promise<T>, maxM
 }
 
 const STEP_MS = 100;
+/** Asking without a pause would take the processor from what is waited for. */
+const POLL_MS = 3;
 
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
