@@ -15,6 +15,7 @@ const RECORD: ExchangeRecord = {
   agent: 'agent_a',
   outcome: 'ok',
   reason: null,
+  message: null,
   status: 200,
   queuedMs: 12_300,
   waitReason: 'requests per minute',

@@ -66,6 +66,8 @@ export interface ExchangeRecord {
   readonly outcome: Outcome;
   /** Reason of a refusal of ours; null otherwise. */
   readonly reason: string | null;
+  /** What the client was told with it; null otherwise. */
+  readonly message: string | null;
   /** Status sent to the client; 0 when none was. */
   readonly status: number;
   readonly queuedMs: number;

@@ -60,6 +60,7 @@ export class CountedExchange implements RunningExchange {
   #upstreamMs = 0;
   #firstByteMs: number | null = null;
   #status = 0;
+  #message: string | null = null;
   #resends = 0;
   #estimatedTokens = 0;
   readonly #rejections: string[] = [];
@@ -326,6 +327,7 @@ export class CountedExchange implements RunningExchange {
     if (this.#ended) return;
     const { sink, endpoint, call } = this.#parts;
     this.#status = error.httpStatus;
+    this.#message = error.message;
     replyWithError(sink, error, {
       surface: endpoint.surface === 'pass' ? 'gemini' : endpoint.surface,
       array: endpoint.streams === 'array',
@@ -376,6 +378,7 @@ export class CountedExchange implements RunningExchange {
       agent: known?.agent ?? call.agentName ?? '',
       outcome,
       reason,
+      message: this.#message,
       status: this.#status,
       queuedMs: this.#queuedMs,
       waitReason: this.#waitReason,

@@ -25,6 +25,7 @@ export class PassedExchange implements RunningExchange {
   #upstreamCall: UpstreamCall | null = null;
   #agent = '';
   #status = 0;
+  #message: string | null = null;
   #firstByteMs: number | null = null;
   #responseBytes = 0;
   #ended = false;
@@ -109,6 +110,7 @@ export class PassedExchange implements RunningExchange {
     }
     const told = unreachable(error);
     this.#status = told.httpStatus;
+    this.#message = told.message;
     const extra = ['x-headgate-request-id', this.#parts.call.requestId];
     replyWithError(sink, told, { surface: 'gemini', array: false, extra });
     this.#end('failed', told.reason);
@@ -130,6 +132,7 @@ export class PassedExchange implements RunningExchange {
       agent: this.#agent,
       outcome,
       reason,
+      message: this.#message,
       status: this.#status,
       queuedMs: 0,
       waitReason: null,

@@ -82,7 +82,8 @@ function explained(
   }
   if (outcome.kind === 'too_large') {
     const { state, needs } = outcome;
-    const message = `needs ${needs}, more than the whole limit of ${state.limit ?? 0}`;
+    const show = (amount: number) => amount.toLocaleString('en-US');
+    const message = `needs ${show(needs)}, more than the whole limit of ${show(state.limit ?? 0)}`;
     const row = {
       policy: state.policy,
       used: state.used,

@@ -181,7 +181,7 @@ export function createOperator(options: OperatorOptions): Operator {
         model: record.model,
         agent: record.agent,
         reason: record.reason,
-        message: record.waitReason ?? '',
+        message: record.message ?? '',
       });
       if (refusals.length > REFUSALS_KEPT) refusals.shift();
     },
