@@ -199,14 +199,18 @@ t.test('a 429 is understood however it is wrapped, and passes as it came', async
   ];
   const body = { ...BODY, model: MODEL, messages: [{ role: 'user', content: 'Hi' }] };
   for (const path of paths) {
-    const gate = await startGate(t, { scenario: faultAt('429-day') });
+    const clock = new ManualClock();
+    const gate = await startGate(t, { clock, scenario: faultAt('429-day') });
     const headers = { 'accept-encoding': 'gzip' };
     const direct = await call(gate.simulator, path, { body, headers });
     const through = await call(gate, path, { body, headers });
     t.equal(through.status, 429);
     t.equal(through.headers['content-encoding'], 'gzip');
     t.equal(through.body.compare(direct.body), 0, path);
-    t.equal((await partitionOf(gate)).cooldowns[0]?.kind, 'day');
+    const [cooldown] = (await partitionOf(gate)).cooldowns;
+    t.equal(cooldown?.kind, 'day');
+    // It asks for nine hours; the day is over in twenty.
+    t.equal(cooldown?.until, '2026-01-16T08:00:01.000Z');
   }
 });
 
