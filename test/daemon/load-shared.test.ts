@@ -12,9 +12,9 @@ import {
 import { makePrompt, runFleet } from '../support/fleet.ts';
 
 const LIMITS = { rpm: null, tpm: 30_000 };
-const CALLS = 120;
+const CALLS = 90;
 const AGENTS = 20;
-/** About this many tokens each, so that all of them together are four windows. */
+/** About this many tokens each, so that all of them together are three windows. */
 const SMALL_TOKENS = 1_000;
 
 t.test('a large call passes through one of two daemons on one database', async (t) => {
@@ -34,9 +34,10 @@ t.test('a large call passes through one of two daemons on one database', async (
   const fleets = urls.map((baseUrl, daemon) =>
     runFleet({
       baseUrl,
-      agents: CALLS / 2,
-      headers: ({ index }) => ({
-        'x-headgate-agent': `agent-${daemon}-${index % (AGENTS / 2)}`,
+      agents: AGENTS / 2,
+      totalCalls: CALLS / 2,
+      headers: ({ agent }) => ({
+        'x-headgate-agent': `agent-${daemon}-${agent}`,
         'x-test-tag': 'small',
       }),
       promptFor: (index) => makePrompt('latin', SMALL_TOKENS, index),
