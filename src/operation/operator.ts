@@ -209,6 +209,7 @@ export function createOperator(options: OperatorOptions): Operator {
       });
     },
     setLimits(model, limits, project) {
+      checkProject(config(), project);
       const rules = rulesOf(project, model);
       const checked = [...limits].map(([name, limit]) => checkLimit(rules, name, limit));
       reading(ledger, () => {
@@ -220,6 +221,7 @@ export function createOperator(options: OperatorOptions): Operator {
       return reading(ledger, () => limitsOf(project, model));
     },
     resetLimits(model, project) {
+      checkProject(config(), project);
       const { partition } = rulesOf(project, model);
       reading(ledger, () => {
         ledger.resetLimits(partition);
@@ -228,7 +230,10 @@ export function createOperator(options: OperatorOptions): Operator {
       scheduler.rematch();
       return reading(ledger, () => limitsOf(project, model));
     },
-    explain: (query) => explain(query, options, isoOrNull),
+    explain(query) {
+      checkProject(config(), query.project);
+      return explain(query, options, isoOrNull);
+    },
     queue: () => queueViews(reading(ledger, () => scheduler.states())),
     cancelQueued: (id) => scheduler.cancel(id),
     reload: () => configuration.reload(),
@@ -260,6 +265,14 @@ function noteTotals(
   else if (record.outcome === 'cancelled') totals.cancelled += 1;
   else if (record.outcome === 'failed') totals.failed += 1;
   else totals.answered += 1;
+}
+
+function checkProject({ projects }: LoadedConfig, project: string): void {
+  if (projects.has(project)) return;
+  const known = [...projects.keys()].join(' or ');
+  throw new ProxyError('BAD_REQUEST', `${project} is no project; use ${known}.`, {
+    where: 'project',
+  });
 }
 
 function checkLimit(
