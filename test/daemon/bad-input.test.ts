@@ -209,6 +209,25 @@ t.test('mistakes in limits are told, and change nothing', async (t) => {
   await costsNothing(t, gate);
 });
 
+t.test('a project that is not configured is a mistake, not a new quota', async (t) => {
+  const gate = await started(t, { config: { projects: { 'team-b': { keys: ['AIza-b'] } } } });
+  const path = `/limits/${MODEL}?project=team-c`;
+  for (const [at, method, body] of [
+    [path, 'PATCH', { rpm: 3 }],
+    [path, 'DELETE', undefined],
+    ['/limits/explain', 'POST', { model: MODEL, project: 'team-c' }],
+  ] as const) {
+    const answer = await call(gate, at, { method, ...(body === undefined ? {} : { body }) });
+    t.equal(answer.status, 400, `${method} ${at}`);
+    t.match(JSON.parse(answer.text), {
+      reason: 'BAD_REQUEST',
+      where: 'project',
+      detail: /team-c is no project; use default or team-b\./,
+    });
+  }
+  await costsNothing(t, gate);
+});
+
 t.test('a live limit of a model is kept across a restart until it is reset', async (t) => {
   const gate = await started(t, { config: { rate_limits: limits({ rpm: 10 }) } });
   const path = `/limits/${MODEL}`;
