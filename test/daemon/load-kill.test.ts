@@ -58,8 +58,16 @@ t.test('a daemon that is killed five times never lets a call over the limit', as
   t.equal(answered.length, CALLS, 'every call is answered');
   t.ok(lost > 0, `${lost} calls were in flight at a kill and were sent again`);
   t.equal(simulator.score().refusedByQuota, 0, 'the upstream refuses none');
-  t.same(checkArrivals(arrivals, { default: LIMITS }, SPAN_MS, 'arrival'), []);
-  t.same(checkArrivals(arrivals, { default: LIMITS }, SPAN_MS, 'answer'), []);
+  t.same(
+    checkArrivals(arrivals, { default: LIMITS }, SPAN_MS, 'arrival'),
+    [],
+    'no window holds more than its limit',
+  );
+  t.same(
+    checkArrivals(arrivals, { default: LIMITS }, SPAN_MS, 'answer'),
+    [],
+    'no window holds more than its limit',
+  );
 
   // What the kills may cost beyond the run without them: the time without a daemon; the room of the
   // calls in flight, which take it twice; and for each kill a second, in which the clients come back

@@ -46,7 +46,11 @@ async function underLoad(t: Test, load: Load): Promise<void> {
   t.equal(answered.length, CALLS, 'every call is answered');
   t.equal(arrivals.length, CALLS, 'every call is sent once');
   t.equal(simulator.score().refusedByQuota, 0, 'the upstream refuses none');
-  t.same(checkArrivals(arrivals, { default: limits }, SPAN_MS, countAt), []);
+  t.same(
+    checkArrivals(arrivals, { default: limits }, SPAN_MS, countAt),
+    [],
+    'no window holds more than its limit',
+  );
 
   const tokens = arrivals.reduce((sum, { inputTokens }) => sum + inputTokens, 0);
   const idealMs = Math.max(idealMsOf(CALLS, rpm), idealMsOf(tokens, tpm));
