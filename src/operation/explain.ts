@@ -82,7 +82,6 @@ function explained(
   }
   if (outcome.kind === 'too_large') {
     const { state, needs } = outcome;
-    const show = (amount: number) => amount.toLocaleString('en-US');
     const message = `needs ${show(needs)}, more than the whole limit of ${show(state.limit ?? 0)}`;
     const row = {
       policy: state.policy,
@@ -110,4 +109,8 @@ function explained(
 
 function isSame(a: Partition, b: Partition): boolean {
   return a.project === b.project && a.model === b.model;
+}
+
+function show(amount: number): string {
+  return amount.toLocaleString('en-US');
 }

@@ -25,7 +25,7 @@ interface Plan {
   readonly answerMs: number;
   readonly lateMs: number;
   readonly endMs: number;
-  readonly ending: 'settle' | 'settle' | 'release' | 'rejected' | 'crash';
+  readonly ending: 'settle' | 'release' | 'rejected' | 'crash';
   readonly wallStepMs: number;
 }
 

@@ -44,7 +44,7 @@ t.test("an agent's turn comes as often as its calls are cheap", async (t) => {
   calls(order, 'a', 8);
   calls(order, 'b', 30);
   const served = serve(order, 25, (agent) => (agent === 'a' ? 1 : 0.25));
-  const ofA = [...served].filter((agent) => agent === 'a').length;
+  const ofA = served.split('a').length - 1;
   t.equal(ofA, 5, served);
 });
 

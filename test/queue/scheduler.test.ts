@@ -124,10 +124,10 @@ t.test('a refusal says what holds the call, for how long, and whose quota it is'
 t.test('calls are taken out by hand, by leaving and at the end, once each', async (t) => {
   const { room } = place(t, rulesWith([], { maxConcurrent: 0 }));
   const [one, two] = [room.enqueue(), room.enqueue(), room.enqueue()];
-  t.equal(room.scheduler.cancel(one!.id), true);
-  t.equal(room.scheduler.cancel(one!.id), false);
-  t.equal(room.leave(two!), true);
-  t.equal(room.leave(two!), false);
+  t.equal(room.scheduler.cancel(one.id), true);
+  t.equal(room.scheduler.cancel(one.id), false);
+  t.equal(room.leave(two), true);
+  t.equal(room.leave(two), false);
   room.scheduler.stop(new ProxyError('DRAINING', 'stopping'));
   const late = room.enqueue();
   t.equal(reasonOf(room, late.id), 'DRAINING');
