@@ -13,6 +13,8 @@ export interface Logger {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
+  /** Whether a line of this level is written at all; spares making it. */
+  isEnabled(level: LogLevel): boolean;
   /** From now on; a reload may change it. */
   setLevel(level: LogLevel): void;
 }
@@ -54,6 +56,7 @@ export function createLogger(options: LoggerOptions): Logger {
     info: (message, fields = NONE) => logger.info(fields, message),
     warn: (message, fields = NONE) => logger.warn(fields, message),
     error: (message, fields = NONE) => logger.error(fields, message),
+    isEnabled: (level) => logger.isLevelEnabled(level),
     setLevel(level) {
       logger.level = level;
     },

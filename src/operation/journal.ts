@@ -20,6 +20,8 @@ export function createJournal(options: {
   const inSeconds = (atMs: number) => `${((atMs - timeline.nowMs()) / 1000).toFixed(1)} s`;
   return {
     record(record) {
+      // A good exchange is worth an info line; where those are not wanted, none is made.
+      if (record.outcome === 'ok' && !logger.isEnabled('info')) return;
       const { level, msg, fields } = exchangeLine(record);
       logger[level](msg, fields);
     },

@@ -61,6 +61,11 @@ export function createOperator(options: OperatorOptions): Operator {
   const refusals: RefusalView[] = [];
   const totals = { exchanges: 0, answered: 0, refused: 0, cancelled: 0, failed: 0, rejections: 0 };
 
+  /** Who waits, with all that has ended written down. */
+  const waitingNow = (): WaitingState[] => {
+    scheduler.flush();
+    return reading(ledger, () => scheduler.states());
+  };
   /** Timeline ms as an instant for people. */
   const iso = (atMs: number): string =>
     new Date(clock.wallMs() + (atMs - timeline.nowMs())).toISOString();
@@ -138,7 +143,7 @@ export function createOperator(options: OperatorOptions): Operator {
   }
 
   function status(): StatusView {
-    const waiting = reading(ledger, () => scheduler.states());
+    const waiting = waitingNow();
     return reading(ledger, () => ({
       version: options.version,
       pid: process.pid,
@@ -186,7 +191,7 @@ export function createOperator(options: OperatorOptions): Operator {
       if (refusals.length > REFUSALS_KEPT) refusals.shift();
     },
     snapshot() {
-      const waiting = reading(ledger, () => scheduler.states());
+      const waiting = waitingNow();
       return reading(ledger, () =>
         ledger.partitions().map((partition) => {
           const rules = { ...rulesOf(partition.project, partition.model), partition };
@@ -231,22 +236,26 @@ export function createOperator(options: OperatorOptions): Operator {
       return reading(ledger, () => limitsOf(project, model));
     },
     explain(query) {
+      scheduler.flush();
       checkProject(config(), query.project);
       return explain(query, options, isoOrNull);
     },
-    queue: () => queueViews(reading(ledger, () => scheduler.states())),
+    queue: () => queueViews(waitingNow()),
     cancelQueued: (id) => scheduler.cancel(id),
     reload: () => configuration.reload(),
-    usage: (by) => ({
-      by,
-      rows: store.learning.readUsage(by).map((row) => ({
-        key: row.key,
-        requests: row.exchanges,
-        input_tokens: row.input_tokens,
-        output_tokens: row.output_tokens,
-        usd: row.usd_micros / USD_MICROS,
-      })),
-    }),
+    usage(by) {
+      scheduler.flush();
+      return {
+        by,
+        rows: store.learning.readUsage(by).map((row) => ({
+          key: row.key,
+          requests: row.exchanges,
+          input_tokens: row.input_tokens,
+          output_tokens: row.output_tokens,
+          usd: row.usd_micros / USD_MICROS,
+        })),
+      };
+    },
     unreadyReason: () => (state.isDraining ? 'headgate is stopping' : null),
   };
 }

@@ -18,6 +18,8 @@ import { waitingStates } from './waiting-state.ts';
 const BUSY_RETRY_MS = 3;
 /** After any other failure of the database. */
 const FAILED_RETRY_MS = 500;
+/** How long a write may be put off when nobody waits for it; a call admitted meanwhile takes it along. */
+const WRITE_DELAY_MS = 5;
 /** A write that has failed so often is given up; the reservation's ceiling stands. */
 const WRITE_TRIES_MAX = 20;
 /** How often the database is looked at for room that another process has made. */
@@ -62,6 +64,7 @@ export class Scheduler {
   #heldBytes = 0;
   #roundDue = false;
   #timer: Timer | null = null;
+  #lateRound: Timer | null = null;
   #stopped: ProxyError | null = null;
 
   constructor(options: SchedulerOptions) {
@@ -111,14 +114,18 @@ export class Scheduler {
   write(partition: Partition, write: () => void): void {
     this.#writes.push({ write, failures: 0 });
     const lane = this.#lanes.get(keyOf(partition));
-    if (lane !== undefined) lane.dirty = true;
+    if (lane === undefined || lane.size === 0) {
+      this.#roundLater();
+      return;
+    }
+    lane.dirty = true;
     this.#roundSoon();
   }
 
   /** Writes something else to the database in the next round. */
   note(write: () => void): void {
     this.#writes.push({ write, failures: 0 });
-    this.#roundSoon();
+    this.#roundLater();
   }
 
   /** The configuration or a limit has changed: every waiting call is matched anew. */
@@ -203,8 +210,16 @@ export class Scheduler {
     });
   }
 
+  /** Where nobody waits for what is written, the next admission's transaction may write it too. */
+  #roundLater(): void {
+    if (this.#roundDue || this.#lateRound !== null) return;
+    this.#lateRound = this.#options.clock.after(WRITE_DELAY_MS, () => this.#round());
+  }
+
   #round(): void {
     this.#roundDue = false;
+    this.#lateRound?.cancel();
+    this.#lateRound = null;
     const { ledger } = this.#options;
     const writes = this.#writes;
     const lanes = [...this.#lanes.values()].filter(({ dirty }) => dirty);
