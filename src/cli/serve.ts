@@ -1,3 +1,4 @@
+import { closeSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { resolveAlias } from '../config/limits.ts';
@@ -65,7 +66,8 @@ Examples:
   headgate serve --sessions ~/massgen/.massgen/massgen_logs --sessions ./logs
 
 Signals: SIGTERM and SIGINT refuse waiting calls with 503 and let running ones end; a second one
-stops at once. SIGHUP reads the configuration again.`,
+stops at once. SIGHUP reads the configuration again; where it comes because the terminal was closed,
+it stops.`,
     )
     .action((flags: ServeFlags) => serve(context, flags));
 }
@@ -102,7 +104,12 @@ export async function serve(context: CliContext, flags: ServeFlags): Promise<voi
   }).catch((error: unknown) => {
     throw startFailure(error, config);
   });
-  process.on('SIGHUP', () => reloadAtSignal(daemon));
+  // In a terminal that has been closed the signal means what it always meant.
+  const terminal = stderr.isTTY;
+  process.on('SIGHUP', () => {
+    if (terminal && !hasTerminal()) process.kill(process.pid, 'SIGTERM');
+    else reloadAtSignal(daemon);
+  });
   if (config.log.format === 'json') announceInLog(logger, daemon);
   else announce(context, daemon, flags);
 
@@ -216,4 +223,14 @@ function modeWords({ mode }: LoadedConfig): string | null {
   if (mode === 'off') return 'The rate limit is off: calls go out at once and are only counted.';
   if (mode === 'shadow') return 'Shadow mode: calls are counted and never held.';
   return null;
+}
+
+/** Whether the terminal that this process was started on is still there. */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
 }
