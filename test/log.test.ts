@@ -1,42 +1,9 @@
 import t from 'tap';
 
 import { ProxyError } from '../src/errors.ts';
-import type { ExchangeRecord } from '../src/exchange/call.ts';
 import { createLogger, exchangeLine, type LoggerOptions } from '../src/log.ts';
+import { RECORD } from './support/exchange-record.ts';
 import { ManualClock } from './support/manual-clock.ts';
-
-const RECORD: ExchangeRecord = {
-  requestId: 'r1',
-  startedWallMs: 0,
-  project: 'default',
-  requestedModel: 'gemini-flash-latest',
-  model: 'gemini-2.5-flash',
-  method: 'generateContent',
-  agent: 'agent_a',
-  outcome: 'ok',
-  reason: null,
-  message: null,
-  status: 200,
-  queuedMs: 12_300,
-  waitReason: 'requests per minute',
-  upstreamFirstByteMs: 800,
-  upstreamMs: 840,
-  durationMs: 13_141,
-  overheadMs: 1,
-  estimatedTokens: 1180,
-  usage: {
-    inputTokens: 1204,
-    outputTokens: 40,
-    thoughtTokens: 10,
-    cachedTokens: 5,
-    totalTokens: 1254,
-  },
-  usdMicros: 2500,
-  resends: 0,
-  rejections: [],
-  requestBytes: 100,
-  responseBytes: 200,
-};
 
 function collect(options: Partial<LoggerOptions> & { readonly isTTY?: boolean } = {}) {
   const lines: string[] = [];

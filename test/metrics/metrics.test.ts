@@ -3,25 +3,12 @@ import t from 'tap';
 import type { ExchangeRecord } from '../../src/exchange/call.ts';
 import { createMetrics, type PartitionSnapshot } from '../../src/metrics/metrics.ts';
 import { MODEL_LABELS_MAX } from '../../src/metrics/model-labels.ts';
+import { RECORD as SAMPLE } from '../support/exchange-record.ts';
 
 const RECORD: ExchangeRecord = {
-  requestId: 'r1',
-  startedWallMs: 0,
-  project: 'default',
+  ...SAMPLE,
   requestedModel: 'flash',
   model: 'flash',
-  method: 'generateContent',
-  agent: 'agent_a',
-  outcome: 'ok',
-  reason: null,
-  message: null,
-  status: 200,
-  queuedMs: 12_300,
-  waitReason: 'requests per minute',
-  upstreamFirstByteMs: 800,
-  upstreamMs: 840,
-  durationMs: 13_141,
-  overheadMs: 1,
   estimatedTokens: 1000,
   usage: {
     inputTokens: 950,
@@ -30,11 +17,6 @@ const RECORD: ExchangeRecord = {
     cachedTokens: 5,
     totalTokens: 1000,
   },
-  usdMicros: 2500,
-  resends: 0,
-  rejections: [],
-  requestBytes: 100,
-  responseBytes: 200,
 };
 
 function withSnapshot(snapshot: readonly PartitionSnapshot[] = []) {
