@@ -29,6 +29,8 @@ const RUNNING_MS_MAX = 50;
 /** Slow enough for the limit never to hold it: the windows here are a tenth as long. */
 const RUNNING_EVERY_MS = 1_500;
 const RETRY_MS = 50;
+/** Longer than 20 calls take to arrive on a busy machine, shorter than a cooldown. */
+const FIRST_ANSWER_MS = 2_000;
 /** Marks calls that are no agent's first. */
 const RUNNING = 'running';
 
@@ -79,7 +81,11 @@ t.test('agents of one MassGen process start apart', { buffered: true }, async (t
   const daemon = await daemonFor(t, writeConfig(t, config));
   const client = clientOf(t, daemon.url);
   const massgen = { 'user-agent': 'google-genai-sdk/1.39.1 gl-python/3.12.3' };
-  const firsts = Array.from({ length: 20 }, (_, call) => client.ask(massgen, `call-${call}`));
+  // The first answer comes when the last call has surely arrived: one that found a slot free again
+  // would rightly be no start.
+  const firsts = Array.from({ length: 20 }, (_, call) => {
+    return client.ask(massgen, `call-${call}`, FIRST_ANSWER_MS);
+  });
   await Promise.race(firsts);
   // It takes the slot that has come free, whose agent has started.
   const running = client.keepAsking(massgen);
@@ -158,8 +164,11 @@ function simulatorOf(t: Test): Promise<Simulator> {
 }
 
 interface Client {
-  /** Asks once, again when the connection breaks; resolves with how long headgate held it. */
-  ask(headers: Record<string, string>, tag: string): Promise<number>;
+  /**
+   * Asks once, again when the connection breaks; resolves with how long headgate held it. The
+   * upstream takes `answerMs` to answer, or its own time.
+   */
+  ask(headers: Record<string, string>, tag: string, answerMs?: number): Promise<number>;
   /** Asks time and again until stopped; resolves with how long headgate held each. */
   keepAsking(headers: Record<string, string>): Promise<number[]>;
   /** Leaves, whatever is still waiting. */
@@ -173,7 +182,7 @@ function clientOf(t: Test, url: string): Client {
   const { signal } = leaving;
   setMaxListeners(0, signal);
   const text = 'Say something. <CURRENT ANSWERS from the agents> none <END OF CURRENT ANSWERS>';
-  const ask: Client['ask'] = async (headers, tag) => {
+  const ask: Client['ask'] = async (headers, tag, answerMs = 0) => {
     while (!signal.aborted) {
       try {
         const answer = await request(`${url}/v1beta/models/${MODEL}:generateContent`, {
@@ -186,7 +195,9 @@ function clientOf(t: Test, url: string): Client {
             'x-test-tag': tag,
             ...headers,
           },
-          body: JSON.stringify({ contents: [{ parts: [{ text }] }] }),
+          body: JSON.stringify({
+            contents: [{ parts: [{ text: `${text} [[sleep:${answerMs}]]` }] }],
+          }),
         });
         await answer.body.dump();
         if (answer.statusCode !== 200) t.fail(`answered ${answer.statusCode}`);
