@@ -71,6 +71,24 @@ t.test('events cut behind their first object still tell the question', async (t)
   t.match(session.warnings, [{ file: 'coordination_events.json' }]);
 });
 
+t.test('a final answer that was given to another question is marked', async (t) => {
+  const log = writeLog(t.testdir(), {
+    'coordination_events.json': events('Why?', 'a'),
+    'final/a/answer.txt': 'It was he.',
+    'final/a/context.txt': JSON.stringify({
+      messages: [
+        {
+          role: 'user',
+          content: '<ORIGINAL MESSAGE> Who? <END OF ORIGINAL MESSAGE>\n\nVOTING RESULTS:',
+        },
+      ],
+    }),
+  });
+  const session = readLog(log);
+  t.match(onlyTurn(session), { question: 'Why?', answer: 'It was he.', degraded: true });
+  t.match(session.warnings, [{ file: 'final/a/answer.txt' }]);
+});
+
 t.test('a metadata file written by a later run gives its question to nobody', async (t) => {
   const log = writeLog(t.testdir(), {
     'turn_1/execution_metadata.yaml':

@@ -186,6 +186,15 @@ function damageEach(log: string, file: string, whole: Session): string[] {
       writeFileSync(path, flipped);
     });
   }
+  for (const { question } of whole.turns) {
+    const at = question === null ? -1 : bytes.indexOf(question);
+    if (at < 0) continue;
+    check('with another question', () => {
+      const flipped = Buffer.from(bytes);
+      flipped[at] = (flipped[at] ?? 0) ^ 1;
+      writeFileSync(path, flipped);
+    });
+  }
   return problems;
 }
 

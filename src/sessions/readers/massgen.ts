@@ -142,7 +142,7 @@ function agentIdsOf(
 /** Agents that never stored anything are still named by the lines of the orchestrator. */
 function agentIdsInLog(files: LogFiles, directory: string): string[] {
   const text = files.text(directory, 'massgen.log')?.text ?? '';
-  return [...text.matchAll(/\| \[Orchestrator\] Agent (.+) starting execution loop/g)].map(
+  return [...text.matchAll(/\| \[Orchestrator\] Agent (.{1,255}?) starting execution loop/g)].map(
     (match) => match[1] ?? '',
   );
 }
