@@ -23,6 +23,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['quota'],
   upstream: ['exchange', 'gemini'],
   config: ['quota'],
+  sessions: ['gemini'],
   metrics: ['exchange', 'quota'],
   http: ['exchange', 'metrics', 'quota', 'gemini', 'config'],
   operation: ['log.ts', 'config', 'exchange', 'http', 'metrics', 'quota', 'queue', 'store'],
