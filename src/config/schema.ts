@@ -317,5 +317,3 @@ export const MASSGEN_SCHEMA = Type.Object(
   },
   { title: 'a MassGen rate_limits.yaml' },
 );
-
-export type MassgenFile = Static<typeof MASSGEN_SCHEMA>;
