@@ -18,6 +18,9 @@ export const ERROR_CATALOGUE = {
   NOT_FOUND: { http: 404, rpc: 'NOT_FOUND' },
   METHOD_NOT_ALLOWED: { http: 405, rpc: 'UNIMPLEMENTED' },
   CONFLICT: { http: 409, rpc: 'ABORTED' },
+  SESSION_UNREADABLE: { http: 422, rpc: 'FAILED_PRECONDITION' },
+  AGENT_UNCLEAR: { http: 409, rpc: 'FAILED_PRECONDITION' },
+  IDEMPOTENCY_MISMATCH: { http: 409, rpc: 'ABORTED' },
   QUOTA_MINUTE: { http: 429, rpc: 'RESOURCE_EXHAUSTED' },
   QUOTA_DAY: { http: 429, rpc: 'RESOURCE_EXHAUSTED' },
   QUOTA_WINDOW: { http: 429, rpc: 'RESOURCE_EXHAUSTED' },
@@ -35,6 +38,9 @@ export const ERROR_CATALOGUE = {
   DATABASE_UNAVAILABLE: { http: 503, rpc: 'UNAVAILABLE' },
   UPSTREAM_UNREACHABLE: { http: 502, rpc: 'UNAVAILABLE' },
   UPSTREAM_TIMEOUT: { http: 504, rpc: 'DEADLINE_EXCEEDED' },
+  UPSTREAM_ERROR: { http: 502, rpc: 'UNKNOWN' },
+  NO_ANSWER: { http: 502, rpc: 'UNKNOWN' },
+  TURN_NOT_WRITTEN: { http: 500, rpc: 'INTERNAL' },
   CONFIG_INVALID: { http: 422, rpc: 'FAILED_PRECONDITION' },
   INTERNAL: { http: 500, rpc: 'INTERNAL' },
 } as const satisfies Record<string, { http: number; rpc: string }>;
@@ -51,6 +57,9 @@ export class ProxyError extends Error {
   readonly where: string | null;
   /** The quota at fault, for QuotaFailure; null where none is. */
   readonly quota: QuotaViolation | null;
+  /** Further members of a problem document, such as the choices there are; null without any. */
+  readonly details: Readonly<Record<string, unknown>> | null;
+  readonly #httpStatus: number | null;
 
   constructor(
     reason: ErrorReason,
@@ -59,6 +68,9 @@ export class ProxyError extends Error {
       readonly retryAfterMs?: number | null;
       readonly where?: string | null;
       readonly quota?: QuotaViolation | null;
+      readonly details?: Readonly<Record<string, unknown>> | null;
+      /** Only with UPSTREAM_ERROR: the status that the upstream answered with. */
+      readonly httpStatus?: number | null;
       readonly cause?: unknown;
     } = {},
   ) {
@@ -67,10 +79,12 @@ export class ProxyError extends Error {
     this.retryAfterMs = options.retryAfterMs ?? null;
     this.where = options.where ?? null;
     this.quota = options.quota ?? null;
+    this.details = options.details ?? null;
+    this.#httpStatus = options.httpStatus ?? null;
   }
 
   get httpStatus(): number {
-    return ERROR_CATALOGUE[this.reason].http;
+    return this.#httpStatus ?? ERROR_CATALOGUE[this.reason].http;
   }
 
   get rpcStatus(): string {

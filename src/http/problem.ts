@@ -21,6 +21,7 @@ export interface Problem {
 /** An error of ours as a problem document. */
 export function problemOf(error: ProxyError): Problem {
   return {
+    ...error.details,
     type: `urn:headgate:error:${error.reason}`,
     title: titleOf(error.reason),
     status: error.httpStatus,

@@ -37,6 +37,17 @@ export interface Turn {
   readonly degraded: boolean;
   /** Directory that holds the turn, relative to the log directory; "." is the log directory. */
   readonly directory: string;
+  /**
+   * What was exchanged in this turn, as Gemini contents from the question to the last answer, where
+   * the log keeps it; absent where question and answer are all there is.
+   */
+  readonly contents?: readonly GeminiContent[];
+}
+
+/** One entry of `contents` (https://ai.google.dev/api/caching#Content). */
+export interface GeminiContent {
+  readonly role: 'user' | 'model';
+  readonly parts: readonly Readonly<Record<string, unknown>>[];
 }
 
 export interface SessionAgent {
@@ -83,6 +94,26 @@ export interface ReadResult {
   readonly bytes: Buffer;
   /** Whether the file is longer than what was read. */
   readonly cut: boolean;
+}
+
+/** Where a session log is: one directory, or one file of a directory that holds many logs. */
+export interface SessionLog {
+  /** As users name it: the path relative to its root, or absolute outside every root. */
+  readonly name: string;
+  /** Absolute; null outside every root. */
+  readonly root: string | null;
+  /** Absolute and resolved. */
+  readonly directory: string;
+  /** Relative to the directory; null where the directory is the log. */
+  readonly file: string | null;
+  readonly format: string;
+  /** MassGen's session store of the same session, absolute and resolved; null where there is none. */
+  readonly store: string | null;
+  /**
+   * Absolute path of headgate's own record of turns that are not in the log itself, whether or not
+   * it exists yet (`sessions.write: beside`, logs that cannot be written).
+   */
+  readonly beside: string;
 }
 
 /**
