@@ -40,13 +40,45 @@ export function visibleLength(text: string): number {
 /** Names come from callers; they may not move the cursor or look like a further line. */
 export function printable(text: string): string {
   // oxlint-disable-next-line eslint/no-control-regex
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g, '?');
+}
+
+/** The same for a text of several lines: line ends and tabs stay. */
+export function printableText(text: string): string {
+  return text
+    .replaceAll('\r', '')
+    .split(/([\n\t])/)
+    .map((piece) => (piece === '\n' || piece === '\t' ? piece : printable(piece)))
+    .join('');
+}
+
+/** A text as one line of at most `width` characters. */
+export function oneLine(text: string, width: number): string {
+  return clip(printable(text.replaceAll(/\s+/g, ' ').trim()), width);
+}
+
+/**
+ * A text as lines of at most `width` characters, broken at spaces; what is behind `linesMax` is cut.
+ */
+export function wrapped(text: string, width: number, linesMax: number): string[] {
+  const lines: string[] = [];
+  let rest = oneLine(text, width * (linesMax + 1));
+  while (rest !== '' && lines.length < linesMax) {
+    const isLast = lines.length === linesMax - 1;
+    const space = rest.lastIndexOf(' ', width);
+    const at = rest.length <= width || isLast ? rest.length : space > 0 ? space : width;
+    lines.push(clip(rest.slice(0, at), width));
+    rest = rest.slice(at).trimStart();
+  }
+  return lines;
 }
 
 /** At most `width` characters, the last one an ellipsis when something was cut. For plain text. */
 export function clip(text: string, width: number): string {
   if (text.length <= width) return text;
-  return width <= 1 ? text.slice(0, Math.max(0, width)) : `${text.slice(0, width - 1)}…`;
+  if (width <= 1) return text.slice(0, Math.max(0, width));
+  // Half a surrogate pair would show as a box.
+  return `${text.slice(0, width - 1).replace(/[\ud800-\udbff]$/, '')}…`;
 }
 
 /** The same for text with colours, which are ended where it is cut. */

@@ -32,9 +32,33 @@ export function timeOfDay(iso: string, nowMs: number): string {
   return isToday ? time : `${iso.slice(0, 10)} ${time}`;
 }
 
+/** How long ago an instant is, and when that was here: "2 h ago, 14:03", "3 d ago, 2026-03-01 14:03". */
+export function ago(atMs: number, nowMs: number): string {
+  const then = new Date(atMs);
+  const time = then.toTimeString().slice(0, 5);
+  const isToday = then.toDateString() === new Date(nowMs).toDateString();
+  const day = [then.getFullYear(), then.getMonth() + 1, then.getDate()]
+    .map((part) => String(part).padStart(2, '0'))
+    .join('-');
+  const passedMs = nowMs - atMs;
+  // Clocks of two machines differ; nobody wants to read "in 3 s".
+  const relative = passedMs < MINUTE_MS ? 'just now' : `${coarse(passedMs)} ago`;
+  return `${relative}, ${isToday ? time : `${day} ${time}`}`;
+}
+
 /** "1 call", "2 calls". */
 export function counted(count: number, noun: string): string {
   return `${thousands(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+const MINUTE_MS = 60_000;
+
+/** The largest unit alone: 5 min, 3 h, 12 d. */
+function coarse(ms: number): string {
+  const minutes = Math.floor(ms / MINUTE_MS);
+  if (minutes < 60) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h` : `${thousands(Math.floor(hours / 24))} d`;
 }
 
 function pair(amount: number, per: number, whole: string, rest: string): string {
