@@ -1,3 +1,4 @@
+import { objectEnd } from './object-end.ts';
 import {
   epochMsOf,
   fieldsOf,
@@ -93,22 +94,11 @@ export function idOf(value: unknown): string | null {
 
 /**
  * The value of `session_metadata`, which is always written first, even where the rest is cut off.
- * Counts braces outside strings up to the one that closes it.
  */
 function firstObject(text: string): Fields | null {
   const head = /^\s*\{\s*"session_metadata"\s*:\s*(?=\{)/.exec(text);
   if (head === null) return null;
   const from = head[0].length;
-  let depth = 0;
-  let quoted = false;
-  for (let at = from; at < text.length; at++) {
-    const character = text[at];
-    if (quoted) {
-      if (character === '\\') at++;
-      else if (character === '"') quoted = false;
-    } else if (character === '"') quoted = true;
-    else if (character === '{') depth++;
-    else if (character === '}' && --depth === 0) return parseObject(text.slice(from, at + 1));
-  }
-  return null;
+  const end = objectEnd(text, from);
+  return end === null ? null : parseObject(text.slice(from, end));
 }

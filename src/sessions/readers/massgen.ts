@@ -1,11 +1,13 @@
 import type { ConfinedDirectory, Session, SessionReader, Turn } from '../session.ts';
-import type { ExecutionMetadata } from './massgen-config.ts';
+import { type ExecutionMetadata, readExecutionMetadata } from './massgen-config.ts';
 import { LogFiles, within } from './massgen-files.ts';
 import { mayBeShared, readSharedTurns } from './massgen-legacy.ts';
 import { agentDirectoryIds, hasSnapshots, readSnapshots } from './massgen-snapshots.ts';
+import { sessionIdInLogFile } from './massgen-session-id.ts';
 import { readTurn, readTurnDirectory, type TurnDirectory } from './massgen-turn.ts';
+import { turnNames, turnNumberOf, warnOfGaps } from './turn-numbers.ts';
 
-const TURN = /^turn_([1-9]\d{0,5})$/;
+const ATTEMPT = /^attempt_\d{1,6}$/;
 const MARKERS = [
   'coordination_events.json',
   'execution_metadata.yaml',
@@ -19,9 +21,27 @@ const MARKERS = [
  */
 export const massgenReader: SessionReader = {
   format: 'massgen',
-  claims: claimsDirectory,
-  read: readSession,
+  claims: (directory, file) => file === undefined && claimsDirectory(directory),
+  read: (directory) => readSession(directory),
 };
+
+/** The session id of a log without reading its turns; null where the log tells none. */
+export function massgenSessionId(directory: ConfinedDirectory): string | null {
+  const files = new LogFiles(directory);
+  const turns = ['.', ...turnNames(files)];
+  const runs = turns.flatMap((path) => [
+    path,
+    ...files
+      .directories(path)
+      .filter((name) => ATTEMPT.test(name))
+      .map((name) => within(path, name)),
+  ]);
+  const metadata = runs.map((path) => readExecutionMetadata(files, path));
+  return (
+    newestSessionId(inTime(metadata.filter((one) => one !== null))) ??
+    sessionIdInLogFile(files, turns)
+  );
+}
 
 function claimsDirectory(directory: ConfinedDirectory): boolean {
   const files = new LogFiles(directory);
@@ -31,7 +51,7 @@ function claimsDirectory(directory: ConfinedDirectory): boolean {
       hasData(files, path) ||
       files
         .directories(path)
-        .some((name) => /^attempt_\d+$/.test(name) && hasData(files, within(path, name))),
+        .some((name) => ATTEMPT.test(name) && hasData(files, within(path, name))),
   );
 }
 
@@ -50,16 +70,21 @@ function readSession(directory: ConfinedDirectory): Session {
     }
   }
   warnOfGaps(files, turns);
-  const metadata = directories.flatMap((one) => one.metadata).toSorted(byTimestamp);
+  const metadata = inTime(directories.flatMap((one) => one.metadata));
   const agents = metadata.findLast((one) => one.agents.length > 0)?.agents ?? [];
   if (agents.length === 0) files.warn('.', 'no configuration of the agents is preserved');
   const numbers = turns
     .filter((turn) => turn.question !== null || turn.answer !== null)
     .map((turn) => turn.number);
-  const taken = turnNames(files).map(numberOf);
+  const taken = turnNames(files).map(turnNumberOf);
   return {
     format: 'massgen',
-    sessionId: metadata.findLast((one) => one.sessionId !== null)?.sessionId ?? null,
+    sessionId:
+      newestSessionId(metadata) ??
+      sessionIdInLogFile(
+        files,
+        directories.map((one) => one.path),
+      ),
     turns,
     nextTurn: Math.max(0, ...numbers, ...taken) + 1,
     agents,
@@ -75,19 +100,8 @@ function readSession(directory: ConfinedDirectory): Session {
 function turnDirectories(files: LogFiles): TurnDirectory[] {
   const names = turnNames(files);
   const flat = names.length === 0 || (!names.includes('turn_1') && hasData(files, '.'));
-  const found = names.map((name) => readTurnDirectory(files, name, numberOf(name)));
+  const found = names.map((name) => readTurnDirectory(files, name, turnNumberOf(name)));
   return flat ? [readTurnDirectory(files, '.', 1), ...found] : found;
-}
-
-function turnNames(files: LogFiles): string[] {
-  return files
-    .directories('.')
-    .filter((name) => TURN.test(name))
-    .toSorted((a, b) => numberOf(a) - numberOf(b));
-}
-
-function numberOf(name: string): number {
-  return Number(name.slice('turn_'.length));
 }
 
 function hasData(files: LogFiles, directory: string): boolean {
@@ -95,28 +109,20 @@ function hasData(files: LogFiles, directory: string): boolean {
     files.has(directory, 'coordination_events.json') ||
     files.has(directory, 'status.json') ||
     files.directories(directory).includes('final') ||
-    files.directories(directory).some((name) => /^attempt_\d+$/.test(name)) ||
+    files.directories(directory).some((name) => ATTEMPT.test(name)) ||
     hasSnapshots(files, directory)
   );
 }
 
-function warnOfGaps(files: LogFiles, turns: readonly Turn[]): void {
-  let expected = 1;
-  for (const turn of turns) {
-    if (turn.number > expected) {
-      const last = turn.number - 1;
-      files.warn(
-        '.',
-        expected === last ? `turn ${last} is missing` : `turns ${expected} to ${last} are missing`,
-      );
-    }
-    expected = turn.number + 1;
-  }
+/** The zone is not on record, but all times of one log are of the same zone. */
+function inTime(metadata: readonly ExecutionMetadata[]): ExecutionMetadata[] {
+  return metadata.toSorted((a, b) =>
+    a.timestamp < b.timestamp ? -1 : a.timestamp > b.timestamp ? 1 : 0,
+  );
 }
 
-/** The zone is not on record, but all times of one log are of the same zone. */
-function byTimestamp(a: ExecutionMetadata, b: ExecutionMetadata): number {
-  return a.timestamp < b.timestamp ? -1 : a.timestamp > b.timestamp ? 1 : 0;
+function newestSessionId(metadata: readonly ExecutionMetadata[]): string | null {
+  return metadata.findLast((one) => one.sessionId !== null)?.sessionId ?? null;
 }
 
 function agentIdsOf(
