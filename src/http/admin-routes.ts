@@ -3,6 +3,20 @@ import { type Static, Type } from 'typebox';
 
 import { ProxyError } from '../errors.ts';
 import type { Control } from './control.ts';
+import { answers, answersText } from './openapi-shapes.ts';
+import {
+  CancelledSchema,
+  ExplainSchema,
+  LimitListSchema,
+  LimitsSchema,
+  LiveSchema,
+  QueueSchema,
+  ReadySchema,
+  ReloadSchema,
+  StatusSchema,
+  UnreadySchema,
+  UsageSchema,
+} from './openapi-views.ts';
 
 export interface AdminRoutesOptions {
   readonly control: Control;
@@ -14,7 +28,11 @@ export interface AdminRoutesOptions {
 const DEFAULT_PROJECT = 'default';
 
 const ProjectQuery = Type.Object(
-  { project: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })) },
+  {
+    project: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 64, description: 'default unless told.' }),
+    ),
+  },
   { additionalProperties: false },
 );
 
@@ -22,17 +40,28 @@ const ProjectQuery = Type.Object(
 const LimitsBody = Type.Record(
   Type.String(),
   Type.Unsafe<number | null>({ type: ['number', 'null'], minimum: 0 }),
-  { minProperties: 1, maxProperties: 64 },
+  {
+    minProperties: 1,
+    maxProperties: 64,
+    title: 'LimitChange',
+    description: 'New limits by the name of their policy (rpm, tpm, rpd, ...); null lifts one.',
+  },
 );
+
+const ModelParams = Type.Object({
+  model: Type.String({ description: 'URL-encoded where it has a slash.' }),
+});
+
+const QueueParams = Type.Object({ id: Type.String({ description: 'The request id.' }) });
 
 const ExplainBody = Type.Object(
   {
     model: Type.String({ minLength: 1, maxLength: 256 }),
-    tokens: Type.Optional(Type.Integer({ minimum: 0 })),
+    tokens: Type.Optional(Type.Integer({ minimum: 0, description: 'Input tokens of the call.' })),
     agent: Type.Optional(Type.Unsafe<string | null>({ type: ['string', 'null'] })),
     project: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, title: 'ExplainQuestion' },
 );
 
 const UsageQuery = Type.Object(
@@ -46,11 +75,40 @@ export function registerAdminRoutes(app: FastifyInstance, options: AdminRoutesOp
   registerLimits(app, options.control);
   registerQueue(app, options.control);
   const { control } = options;
-  app.get('/status', () => control.status());
-  app.post('/reload', () => control.reload());
+  const tags = ['operation'];
+  app.get(
+    '/status',
+    {
+      schema: {
+        summary: 'Windows, queue, cooldowns, recent refusals',
+        tags,
+        response: { 200: answers('What the daemon is doing.', StatusSchema) },
+      },
+    },
+    () => control.status(),
+  );
+  app.post(
+    '/reload',
+    {
+      schema: {
+        summary: 'Read the configuration anew',
+        description: 'A bad one leaves the old one in force, and is answered with its mistake.',
+        tags,
+        response: { 200: answers('It is in force.', ReloadSchema) },
+      },
+    },
+    () => control.reload(),
+  );
   app.get<{ Querystring: Static<typeof UsageQuery> }>(
     '/usage',
-    { schema: { querystring: UsageQuery } },
+    {
+      schema: {
+        summary: 'Requests, tokens and dollars',
+        tags,
+        querystring: UsageQuery,
+        response: { 200: answers('One row for each key.', UsageSchema) },
+      },
+    },
     ({ query }) => control.usage(query.by ?? 'model'),
   );
 }
@@ -59,30 +117,78 @@ function registerProbes(
   app: FastifyInstance,
   { control, metrics, version }: AdminRoutesOptions,
 ): void {
-  app.get('/', (_request, reply) => reply.type('text/plain; charset=utf-8').send(welcome(version)));
-  app.get('/livez', () => ({ status: 'live' }));
+  const tags = ['probes'];
+  app.get(
+    '/',
+    {
+      schema: {
+        summary: 'What this is',
+        tags,
+        response: { 200: answersText('For people.', 'text/plain') },
+      },
+    },
+    (_request, reply) => reply.type('text/plain; charset=utf-8').send(welcome(version)),
+  );
+  const live = answers('It does.', LiveSchema);
+  app.get(
+    '/livez',
+    { schema: { summary: 'Whether the process answers', tags, response: { 200: live } } },
+    () => ({ status: 'live' }),
+  );
+  const response = {
+    200: answers('They can.', ReadySchema),
+    503: answers('They cannot.', UnreadySchema),
+  };
   for (const path of ['/readyz', '/healthz']) {
-    app.get(path, (_request, reply) => {
-      const reason = control.unreadyReason();
-      if (reason === null) return { status: 'ready' };
-      return reply.code(503).send({ status: 'unready', reason });
-    });
+    app.get(
+      path,
+      { schema: { summary: 'Whether calls can be taken', tags, response } },
+      (_request, reply) => {
+        const reason = control.unreadyReason();
+        if (reason === null) return { status: 'ready' };
+        return reply.code(503).send({ status: 'unready', reason });
+      },
+    );
   }
-  app.get('/metrics', async (_request, reply) => {
-    const text = await metrics.render();
-    return reply.type(metrics.contentType).send(text);
-  });
+  app.get(
+    '/metrics',
+    {
+      schema: {
+        summary: 'For Prometheus',
+        tags,
+        response: { 200: answersText("In Prometheus' text format.", 'text/plain') },
+      },
+    },
+    async (_request, reply) => {
+      const text = await metrics.render();
+      return reply.type(metrics.contentType).send(text);
+    },
+  );
+}
+
+interface OneModel {
+  Params: Static<typeof ModelParams>;
+  Querystring: Static<typeof ProjectQuery>;
 }
 
 function registerLimits(app: FastifyInstance, control: Control): void {
-  interface OneModel {
-    Params: { model: string };
-    Querystring: Static<typeof ProjectQuery>;
-  }
-  app.get('/limits', () => ({ limits: control.limits() }));
+  const tags = ['limits'];
+  app.get(
+    '/limits',
+    {
+      schema: {
+        summary: 'Limits in force, and where they came from',
+        tags,
+        response: { 200: answers('One entry for each project and model.', LimitListSchema) },
+      },
+    },
+    () => ({ limits: control.limits() }),
+  );
+  const oneModel = { tags, params: ModelParams, querystring: ProjectQuery };
+  const response = { 200: answers("The model's limits now in force.", LimitsSchema) };
   app.patch<OneModel & { Body: Static<typeof LimitsBody> }>(
     '/limits/:model',
-    { schema: { querystring: ProjectQuery, body: LimitsBody } },
+    { schema: { summary: 'Set limits while running', ...oneModel, body: LimitsBody, response } },
     ({ params, query, body }) =>
       control.setLimits(
         params.model,
@@ -92,12 +198,25 @@ function registerLimits(app: FastifyInstance, control: Control): void {
   );
   app.delete<OneModel>(
     '/limits/:model',
-    { schema: { querystring: ProjectQuery } },
+    {
+      schema: {
+        summary: 'Drop what was set or learned, and lift cooldowns',
+        ...oneModel,
+        response,
+      },
+    },
     ({ params, query }) => control.resetLimits(params.model, query.project ?? DEFAULT_PROJECT),
   );
   app.post<{ Body: Static<typeof ExplainBody> }>(
     '/limits/explain',
-    { schema: { body: ExplainBody } },
+    {
+      schema: {
+        summary: 'Would a call pass now, and if not, when',
+        tags,
+        body: ExplainBody,
+        response: { 200: answers('Nothing was sent or reserved.', ExplainSchema) },
+      },
+    },
     ({ body }) =>
       control.explain({
         model: body.model,
@@ -109,15 +228,37 @@ function registerLimits(app: FastifyInstance, control: Control): void {
 }
 
 function registerQueue(app: FastifyInstance, control: Control): void {
-  app.get('/queue', () => ({ queue: control.queue() }));
-  app.delete<{ Params: { id: string } }>('/queue/:id', ({ params: { id } }) => {
-    if (control.cancelQueued(id)) return { id, cancelled: true };
-    throw new ProxyError(
-      'NOT_FOUND',
-      `No call with the id "${id.slice(0, 100)}" waits; GET /queue lists those that do.`,
-      { where: 'id' },
-    );
-  });
+  const tags = ['operation'];
+  app.get(
+    '/queue',
+    {
+      schema: {
+        summary: 'Who waits for what',
+        tags,
+        response: { 200: answers('In the order of admission.', QueueSchema) },
+      },
+    },
+    () => ({ queue: control.queue() }),
+  );
+  app.delete<{ Params: Static<typeof QueueParams> }>(
+    '/queue/:id',
+    {
+      schema: {
+        summary: 'Cancel a waiting call',
+        tags,
+        params: QueueParams,
+        response: { 200: answers('It waits no more.', CancelledSchema) },
+      },
+    },
+    ({ params: { id } }) => {
+      if (control.cancelQueued(id)) return { id, cancelled: true };
+      throw new ProxyError(
+        'NOT_FOUND',
+        `No call with the id "${id.slice(0, 100)}" waits; GET /queue lists those that do.`,
+        { where: 'id' },
+      );
+    },
+  );
 }
 
 function welcome(version: string): string {
@@ -132,5 +273,7 @@ room in the quota instead of failing with 429.
   GET  /queue           who waits for what
   GET  /usage           requests, tokens and dollars by model, agent, project or day
   GET  /metrics         for Prometheus
+  GET  /sessions        past conversations; POST /sessions/NAME/continue takes the next turn
+  GET  /openapi.json    all of these, described
 `;
 }

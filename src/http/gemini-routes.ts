@@ -152,7 +152,8 @@ function readHead({ request, requestId, receivedAtMs }: Arrival, guard: GuardSet
   };
 }
 
-function nameIn(headers: readonly string[], header: string): string | null {
+/** The name in a header of ours; null without one. Throws BAD_REQUEST where it cannot be one. */
+export function nameIn(headers: readonly string[], header: string): string | null {
   const name = headerValue(headers, header)?.trim() ?? null;
   if (name === null || (NAME_PATTERN.test(name) && name !== '.' && name !== '..')) return name;
   throw new ProxyError(

@@ -70,6 +70,11 @@ export function checkToken({ headers }: Caller, { token }: GuardSettings): void 
   );
 }
 
+/** Whether `text` is the token that callers must present, which must never leave for the upstream. */
+export function isToken(text: string, { token }: GuardSettings): boolean {
+  return token !== null && isSame(text, token);
+}
+
 /**
  * Gemini paths. Where a token is configured it must come as x-headgate-token, or in place of the API
  * key in any of its forms, for SDKs can send nothing else. `usedTokenAsKey` then says that the call

@@ -20,7 +20,7 @@ export interface OwnRoutesOptions {
  * Open without a token: what tells nothing but whether headgate is well, and the page, for a browser
  * cannot send a token before it has the page that asks for one.
  */
-const OPEN_PATHS: ReadonlySet<string> = new Set(['/', '/livez', '/readyz', '/healthz']);
+export const OPEN_PATHS: ReadonlySet<string> = new Set(['/', '/livez', '/readyz', '/healthz']);
 
 /** What all of our own routes share: the guard, problem documents, answers that are not cached. */
 export function prepareOwnRoutes(app: FastifyInstance, { guard, onFault }: OwnRoutesOptions): void {
@@ -41,8 +41,10 @@ export function prepareOwnRoutes(app: FastifyInstance, { guard, onFault }: OwnRo
   app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
     parseJson(String(body), done);
   });
-  app.setErrorHandler((error: FastifyError, _request, reply) => {
-    const known = fromFastify(error);
+  // What a route's schema says of its answers is for readers: an answer goes out as it was given.
+  app.setSerializerCompiler(() => (view) => JSON.stringify(view));
+  app.setErrorHandler((error: FastifyError, request, reply) => {
+    const known = fromFastify(error, request.routeOptions.bodyLimit);
     if (known.reason === 'INTERNAL') onFault(known);
     sendProblem(reply, known, problemOf(known));
   });
@@ -73,6 +75,8 @@ export interface SchemaMistake {
   readonly instancePath: string;
   readonly params: Readonly<Record<string, unknown>>;
   readonly message?: string;
+  /** The rule that was broken, with what stands beside it. */
+  readonly parentSchema?: Readonly<Record<string, unknown>>;
 }
 
 interface KnownRoute {
@@ -96,6 +100,16 @@ function fixOf(mistake: SchemaMistake | undefined): string {
       const allowed = mistake.params['allowedValues'];
       return `must be one of ${[allowed].flat().join(', ')}`;
     }
+    case 'pattern': {
+      // A pattern says nothing to people; its title says what it takes.
+      const title = mistake.parentSchema?.['title'];
+      return typeof title === 'string' ? `must be ${title}` : (mistake.message ?? 'is not valid');
+    }
+    case 'minLength':
+    case 'minItems':
+      return mistake.params['limit'] === 1 ? 'must not be empty' : (mistake.message ?? '');
+    case 'maxLength':
+      return `must have at most ${String(mistake.params['limit'])} characters`;
     default:
       return mistake.message ?? 'is not valid';
   }
@@ -116,12 +130,16 @@ function parseJson(text: string, done: (error: Error | null, body?: unknown) => 
 }
 
 /** Fastify's own errors carry a status below 500 where the request is at fault. */
-function fromFastify(error: FastifyError): ProxyError {
+function fromFastify(error: FastifyError, bodyBytesMax: number): ProxyError {
   const known = asProxyError(error);
   if (known.reason !== 'INTERNAL') return known;
   const { statusCode = 500 } = error;
   if (statusCode === 413) {
-    return new ProxyError('BODY_TOO_LARGE', `${error.message}.`, { where: 'body', cause: error });
+    return new ProxyError(
+      'BODY_TOO_LARGE',
+      `The body is larger than ${bodyBytesMax / 1024 / 1024} MiB, the most that is taken here.`,
+      { where: 'body', cause: error },
+    );
   }
   if (statusCode === 415) {
     return new ProxyError(
@@ -137,6 +155,11 @@ function fromFastify(error: FastifyError): ProxyError {
 function sendProblem(reply: FastifyReply, error: ProxyError, problem: Problem): void {
   const seconds = retryAfterSeconds(error);
   if (seconds !== null) reply.header('retry-after', String(seconds));
+  if (error.retryAfterMs !== null) {
+    reply.header('retry-after-ms', String(Math.max(0, Math.ceil(error.retryAfterMs))));
+  }
+  // What the upstream said is no refusal of ours.
+  if (error.reason !== 'UPSTREAM_ERROR') reply.header('x-headgate-refused', error.reason);
   if (error.httpStatus === 401) reply.header('www-authenticate', 'Bearer');
   // As a string, or Fastify would set a content type of its own.
   void reply.code(error.httpStatus).type(PROBLEM_TYPE).send(JSON.stringify(problem));
@@ -145,6 +168,13 @@ function sendProblem(reply: FastifyReply, error: ProxyError, problem: Problem): 
 function notFound(request: FastifyRequest, routes: readonly KnownRoute[]): ProxyError {
   const path = pathOf(request).slice(0, 200);
   const methods = methodsAt(request, routes);
+  if (methods.split(', ').includes(request.method)) {
+    return new ProxyError(
+      'NOT_FOUND',
+      `A name in the path is longer than any can be, beginning with ${path}.`,
+      { where: 'path' },
+    );
+  }
   if (methods !== '') {
     return new ProxyError(
       'METHOD_NOT_ALLOWED',

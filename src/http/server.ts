@@ -7,9 +7,13 @@ import { isGeminiPath } from '../gemini/route.ts';
 import { type AdminRoutesOptions, registerAdminRoutes } from './admin-routes.ts';
 import { createGeminiRelay, type GeminiRelayOptions } from './gemini-routes.ts';
 import { isLoopback } from './guard.ts';
+import { registerOpenApi } from './openapi-route.ts';
+import type { JsonSchema } from './openapi-shapes.ts';
 import { describeMistake, type OwnRoutesOptions, prepareOwnRoutes } from './own-routes.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { BODY_BYTES_MAX } from './request-body.ts';
+import type { SessionControl } from './session-control.ts';
+import { registerSessionRoutes } from './session-routes.ts';
 
 export interface HttpServerOptions
   extends AdminRoutesOptions, OwnRoutesOptions, Omit<GeminiRelayOptions, 'bodyBytesMax'> {
@@ -17,6 +21,8 @@ export interface HttpServerOptions
   readonly listen: { readonly host: string; readonly port: number };
   /** Largest body of a counted call, in bytes. Default 128 MiB. */
   readonly bodyBytesMax?: number;
+  /** What past conversations are asked of; without it their routes are not there. */
+  readonly sessions?: SessionControl;
   /** Further routes of our own; they share the guard and the problem documents. */
   readonly routes?: readonly ((app: FastifyInstance) => void)[];
 }
@@ -54,9 +60,7 @@ export async function createServer(options: HttpServerOptions): Promise<HttpServ
   }
   const relay = createGeminiRelay({ bodyBytesMax: BODY_BYTES_MAX, ...options });
   const app = createOwnApp((own) => createTrafficServer(relay, own));
-  prepareOwnRoutes(app, options);
-  registerAdminRoutes(app, options);
-  for (const register of options.routes ?? []) register(app);
+  registerOwnRoutes(app, options);
   const url = await app.listen({ host, port });
   return {
     url,
@@ -65,6 +69,20 @@ export async function createServer(options: HttpServerOptions): Promise<HttpServ
       await app.close();
     },
   };
+}
+
+type OwnOptions = Omit<HttpServerOptions, 'listen' | 'clock' | 'exchange' | 'onRefusal'>;
+
+/** Everything that is not a Gemini path. Returns the maker of their OpenAPI document. */
+export function registerOwnRoutes(app: FastifyInstance, options: OwnOptions): () => JsonSchema {
+  prepareOwnRoutes(app, options);
+  const document = registerOpenApi(app, options.version);
+  registerAdminRoutes(app, options);
+  if (options.sessions !== undefined) {
+    registerSessionRoutes(app, { ...options, control: options.sessions });
+  }
+  for (const register of options.routes ?? []) register(app);
+  return document;
 }
 
 function portOf(server: Server): number {
@@ -119,6 +137,8 @@ function createOwnApp(serverOf: (own: RequestListener) => Server): FastifyInstan
         removeAdditional: false,
         allErrors: false,
         allowUnionTypes: true,
+        // Errors then come with the rule that was broken.
+        verbose: true,
       },
     },
     schemaErrorFormatter: (errors, dataVar) => describeMistake(errors, dataVar),
