@@ -92,6 +92,9 @@ const ALIASES: Readonly<Record<string, string>> = {
 /** Mappings whose keys are settings themselves. */
 const NESTED: ReadonlySet<string> = new Set(['generation_config', 'thinking_config', 'backend']);
 
+/** backend, generation_config, thinking_config; a mapping that holds itself ends here. */
+const DEPTH_MAX = 3;
+
 /** How MassGen names and counts things: nothing that a continuation would miss. */
 const UNHEARD: ReadonlySet<string> = new Set([
   'type',
@@ -131,11 +134,11 @@ export function readSettings(raw: Readonly<Record<string, unknown>>): Settings {
   const unusable: UnusableSetting[] = [];
   const notCarried: string[] = [];
   const remarks: string[] = [];
-  const read = (entries: Readonly<Record<string, unknown>>, isTop: boolean): void => {
+  const read = (entries: Readonly<Record<string, unknown>>, depth: number): void => {
     for (const [written, value] of Object.entries(entries)) {
       const key = keyOf(written);
-      if (isTop && NESTED.has(key) && (value === null || asObject(value) !== null)) {
-        read(asObject(value) ?? emptied(key), false);
+      if (depth < DEPTH_MAX && NESTED.has(key) && (value === null || asObject(value) !== null)) {
+        read(asObject(value) ?? emptied(key), depth + 1);
       } else if (key.startsWith('_') || UNHEARD.has(key) || value === undefined) continue;
       else if (NOT_CARRIED.test(key)) {
         if (!isEmpty(value)) notCarried.push(key);
@@ -164,7 +167,7 @@ export function readSettings(raw: Readonly<Record<string, unknown>>): Settings {
       unusable.push({ key, value, why: 'is said a second time, and differently' });
     }
   };
-  read(raw, true);
+  read(raw, 0);
   return { values, unusable, notCarried, remarks };
 }
 
