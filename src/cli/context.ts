@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import type { Conversations } from '../sessions/conversations.ts';
 
 /** What a command has of the process. */
 export interface CliContext {
@@ -10,6 +11,8 @@ export interface CliContext {
   /** Talk. */
   readonly stderr: NodeJS.WriteStream;
   readonly clock: Clock;
+  /** Past conversations in the place of those on this machine's disk. */
+  readonly conversations?: Conversations;
 }
 
 /** 69 and 78 are EX_UNAVAILABLE and EX_CONFIG of sysexits.h. */

@@ -57,27 +57,32 @@ export async function withDaemon<T>(
   }
 }
 
-interface DaemonAddress {
+/** Where a daemon is, or would be. */
+export interface DaemonAddress {
+  /** Without a trailing slash. */
   readonly url: string;
   readonly token: string | null;
+  /** Whether the user named it, and not the configuration. */
+  readonly isNamed: boolean;
 }
 
-function locateDaemon(context: CliContext, flags: ClientFlags): DaemonAddress {
+/** The daemon that the flags, the environment or the configuration name. */
+export function locateDaemon(context: CliContext, flags: ClientFlags): DaemonAddress {
   const named = nonEmpty(flags.url) ?? nonEmpty(context.env['HEADGATE_URL']);
   const token = nonEmpty(flags.token) ?? nonEmpty(context.env['HEADGATE_TOKEN']);
-  if (named !== null) return { url: checkedUrl(named), token };
+  if (named !== null) return { url: checkedUrl(named), token, isNamed: true };
   try {
     const { env, cwd } = context;
     const config = loadConfig({ file: flags.config ?? null, env, cwd, flags: {} });
     // Only the daemon of this configuration may see its token.
-    return { url: urlOf(config.listen), token: token ?? config.admin.token };
+    return { url: urlOf(config.listen), token: token ?? config.admin.token, isNamed: false };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     printLine(
       context.stderr,
       `headgate: the configuration has mistakes (see headgate check); trying ${DEFAULT_URL}`,
     );
-    return { url: DEFAULT_URL, token };
+    return { url: DEFAULT_URL, token, isNamed: false };
   }
 }
 
@@ -95,11 +100,15 @@ function urlOf({ host, port }: ListenAddress): string {
   return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
 }
 
-function connect({ url, token }: DaemonAddress): DaemonClient {
+/** A client of that daemon; nothing is sent yet. `answerMsMax` is at most 15 s, the default. */
+export function connect(
+  { url, token }: DaemonAddress,
+  answerMsMax: number = ANSWER_MS_MAX,
+): DaemonClient {
   const agent = new Agent({
-    connect: { timeout: CONNECT_MS_MAX },
-    headersTimeout: ANSWER_MS_MAX,
-    bodyTimeout: ANSWER_MS_MAX,
+    connect: { timeout: Math.min(CONNECT_MS_MAX, answerMsMax) },
+    headersTimeout: answerMsMax,
+    bodyTimeout: answerMsMax,
   });
   const { origin, pathname } = new URL(url);
   const prefix = pathname.replace(/\/$/, '');
@@ -147,7 +156,8 @@ function refusalOf(url: string, status: number, problem: unknown): CommandFailur
   return new CommandFailure(status === 400 ? 'usage' : 'failed', detail);
 }
 
-function unreachable(url: string, error: unknown): CommandFailure {
+/** Says how to start a daemon. */
+export function unreachable(url: string, error: unknown): CommandFailure {
   const reason = error instanceof Error ? error.message : String(error);
   return new CommandFailure(
     'unreachable',

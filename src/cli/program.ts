@@ -6,11 +6,14 @@ import { ScenarioError } from '../simulator/scenario.ts';
 import { VERSION } from '../version.ts';
 import { addCheck } from './check.ts';
 import { CommandFailure, type CliContext, EXIT_CODES, printLine } from './context.ts';
+import { addContinue, continueSession } from './continue.ts';
+import { addHiddenContinueOptions, continueFlagIn, type ContinueFlags } from './continue-flags.ts';
 import { addDemo } from './demo.ts';
 import { addExplain } from './explain.ts';
 import { addLimits } from './limits.ts';
 import { addReload } from './reload.ts';
 import { addServe, addServeOptions, serve, type ServeFlags } from './serve.ts';
+import { addSessions } from './sessions.ts';
 import { addSimulate } from './simulate.ts';
 import { addStatus } from './status.ts';
 import { styleFor } from './style.ts';
@@ -46,10 +49,14 @@ export function createProgram(context: CliContext): Command {
     .showHelpAfterError('Try headgate --help.')
     .argument('[command]', 'one of those below; serve when none is named')
     .addHelpText('after', PROGRAM_EXAMPLES)
-    .action(async (name: string | undefined, flags: ServeFlags) => {
+    .action(async (name: string | undefined, flags: ProgramFlags) => {
+      if (flags.continue !== undefined) return resume(context, name, flags);
       if (name !== undefined) throw unknownCommand(program, name);
+      const stray = continueFlagIn(flags);
+      if (stray !== null) throw new CommandFailure('usage', `${stray} belongs to --continue`);
       await serve(context, flags);
     });
+  addHiddenContinueOptions(program);
   addServeOptions(program.optionsGroup('Flags of serve, the command when none is named:'));
   addServe(program, context);
   addDemo(program, context);
@@ -58,8 +65,28 @@ export function createProgram(context: CliContext): Command {
   addExplain(program, context);
   addLimits(program, context);
   addReload(program, context);
+  addSessions(program, context);
+  addContinue(program, context);
   addSimulate(program, context);
   return program;
+}
+
+interface ProgramFlags extends ServeFlags, ContinueFlags {
+  /** True where no log is named. */
+  readonly continue?: string | true;
+}
+
+/** `headgate --continue LOG_DIR` is also `headgate --continue -m TEXT LOG_DIR`. */
+function resume(
+  context: CliContext,
+  name: string | undefined,
+  { continue: given, ...flags }: ProgramFlags,
+): Promise<void> {
+  const logDir = typeof given === 'string' ? given : null;
+  if (logDir !== null && name !== undefined) {
+    throw new CommandFailure('usage', `two sessions are named, '${logDir}' and '${name}'; say one`);
+  }
+  return continueSession(context, logDir ?? name ?? null, flags);
 }
 
 const PROGRAM_EXAMPLES = `
@@ -69,6 +96,8 @@ Examples:
   headgate demo                            see what it is for, without key or network
   headgate status --watch                  windows, queue and cooldowns as they move
   headgate explain gemini-2.5-pro          would a call pass now, and if not, when
+  headgate sessions list                   past conversations that can be continued
+  headgate --continue -m "And in French?"  go on with the newest of them
 
 Exit codes: 0 ok, 1 failed, 2 usage, 69 daemon not reachable, 78 bad configuration.`;
 

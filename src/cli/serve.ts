@@ -122,11 +122,13 @@ export async function serve(context: CliContext, flags: ServeFlags): Promise<voi
   printLine(stderr, 'stopped');
 }
 
-function collect(directory: string, earlier: readonly string[] = []): readonly string[] {
+/** A flag that may be repeated. */
+export function collect(directory: string, earlier: readonly string[] = []): readonly string[] {
   return [...earlier, directory];
 }
 
-function configLoader({ env, cwd }: CliContext, flags: ServeFlags): () => LoadedConfig {
+/** Reads the configuration with these flags over it, at every call. It throws ConfigError. */
+export function configLoader({ env, cwd }: CliContext, flags: ServeFlags): () => LoadedConfig {
   const { config: file = null, ...rest } = flags;
   const loadFlags: LoadFlags = rest;
   return () => {

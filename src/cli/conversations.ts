@@ -1,0 +1,90 @@
+import type { Command } from 'commander';
+import type { LoadedConfig } from '../config/loaded.ts';
+import { ProxyError } from '../errors.ts';
+import type { Conversations } from '../sessions/conversations.ts';
+import { CommandFailure, type CliContext } from './context.ts';
+import { collect } from './serve.ts';
+import { columnsOf, oneLine, printable, printableText } from './style.ts';
+import { tableLines } from './table.ts';
+
+/** How a command finds past conversations. */
+export interface SessionFlags {
+  readonly config?: string;
+  readonly sessions?: readonly string[];
+}
+
+/** Lines of details under a message. */
+const DETAIL_LINES_MAX = 40;
+
+export function addSessionOptions(command: Command): Command {
+  return command
+    .option('--sessions <dir>', 'where past conversations are; may be repeated', collect)
+    .option('--config <file>', 'configuration file; else the one that serve would find');
+}
+
+/**
+ * Opens past conversations here, without a daemon: any path that the user can read may be named.
+ * What they refuse becomes a CommandFailure with its choices.
+ */
+export async function withConversations<T>(
+  context: CliContext,
+  load: () => LoadedConfig,
+  work: (conversations: Conversations) => Promise<T>,
+): Promise<T> {
+  const conversations = context.conversations ?? (await open(context, load()));
+  try {
+    return await work(conversations);
+  } catch (error) {
+    throw explained(error, context);
+  } finally {
+    await conversations.close();
+  }
+}
+
+async function open(
+  { clock, env, cwd }: CliContext,
+  { storage, sessions }: LoadedConfig,
+): Promise<Conversations> {
+  // Here and not above: it loads SQLite, which the other commands do without.
+  const { openConversations } = await import('../operation/open-conversations.ts');
+  const home = env['HOME'] ?? '';
+  return openConversations({
+    databasePath: storage.path,
+    clock,
+    home: home === '' ? null : home,
+    settings: () => sessions,
+    reach: { cwd },
+  });
+}
+
+/** A refusal with what there is to choose from; anything else as it is. */
+export function explained(error: unknown, context: CliContext): unknown {
+  if (!(error instanceof ProxyError)) return error;
+  const lines = [printableText(error.message), ...detailLines(error, columnsOf(context.stderr))];
+  const outcome = error.reason === 'CONFIG_INVALID' ? 'badConfig' : 'failed';
+  return new CommandFailure(outcome, lines.join('\n'), error);
+}
+
+function detailLines({ details }: ProxyError, width: number): readonly string[] {
+  const { agents, roots } = details ?? {};
+  const rows = [...rowsOf(agents), ...rowsOf(roots)].slice(0, DETAIL_LINES_MAX);
+  const columns = Array.from({ length: Math.max(0, ...rows.map((row) => row.length)) }, () => ({
+    title: '',
+  }));
+  return tableLines(columns, rows, { width: width - 2 })
+    .slice(1)
+    .map((line) => `  ${line}`);
+}
+
+/** One row for each choice: its values in the order given. */
+function rowsOf(choices: unknown): readonly (readonly string[])[] {
+  if (!Array.isArray(choices)) return [];
+  return choices.map((choice: unknown) => {
+    const values = typeof choice === 'object' && choice !== null ? Object.values(choice) : [choice];
+    return values.filter((value) => value !== null).map((value) => oneLine(cell(value), 200));
+  });
+}
+
+function cell(value: unknown): string {
+  return typeof value === 'string' ? value : printable(JSON.stringify(value) ?? '');
+}
