@@ -254,7 +254,7 @@ t.test('a model has room for its answer beside the input', async (t) => {
 
 t.test(
   'for each key the strongest usable value is in force, and all that differ are conflicts',
-  async (t) => {
+  async () => {
     const value = fc.constantFrom(undefined, null, 'bad', 1, 2);
     const said = fc.record({ request: value, config: value, config_path: value, session: value });
     fc.assert(
