@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 /** A server in a process of its own. */
 export interface RunningProcess {
   readonly origin: string;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -36,7 +37,7 @@ export async function startNode(
     await stop(child);
     throw error;
   }
-  return { origin, stop: () => stop(child) };
+  return { origin, pid: child.pid ?? 0, stop: () => stop(child) };
 }
 
 async function freePort(): Promise<number> {
