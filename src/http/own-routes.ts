@@ -46,6 +46,9 @@ export function prepareOwnRoutes(app: FastifyInstance, { guard, onFault }: OwnRo
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = fromFastify(error, request.routeOptions.bodyLimit);
     if (known.reason === 'INTERNAL') onFault(known);
+    // Closing with bytes unread would reset the connection before the client has read why; kept open,
+    // Node reads the rest of the body and drops it.
+    if (known.reason === 'BODY_TOO_LARGE') reply.removeHeader('connection');
     sendProblem(reply, known, problemOf(known));
   });
   app.setNotFoundHandler((request, reply) => {
@@ -168,13 +171,6 @@ function sendProblem(reply: FastifyReply, error: ProxyError, problem: Problem): 
 function notFound(request: FastifyRequest, routes: readonly KnownRoute[]): ProxyError {
   const path = pathOf(request).slice(0, 200);
   const methods = methodsAt(request, routes);
-  if (methods.split(', ').includes(request.method)) {
-    return new ProxyError(
-      'NOT_FOUND',
-      `A name in the path is longer than any can be, beginning with ${path}.`,
-      { where: 'path' },
-    );
-  }
   if (methods !== '') {
     return new ProxyError(
       'METHOD_NOT_ALLOWED',

@@ -37,6 +37,10 @@ export interface HttpServer {
 
 /** Bodies of our own routes are small; a route that takes more says so itself. */
 const OWN_BODY_BYTES_MAX = 1024 * 1024;
+/** Names of models and sessions may be paths; Linux takes no longer one. */
+const NAME_CHARS_MAX = 4096;
+/** Fastify's own messages quote the path, which may be as long as all headers. */
+const MESSAGE_CHARS_MAX = 300;
 /** Room for long keys and cookies in front of a gateway; Node's default is 16 KiB. */
 const HEADER_BYTES_MAX = 64 * 1024;
 /** Longer than the idle time of every known client's pool, so that it is the client who closes. */
@@ -126,7 +130,7 @@ function createOwnApp(serverOf: (own: RequestListener) => Server): FastifyInstan
     forceCloseConnections: true,
     // Model and session names may be long, and a path typed by hand may end with a slash.
     routerOptions: {
-      maxParamLength: 4096,
+      maxParamLength: NAME_CHARS_MAX,
       ignoreTrailingSlash: true,
       ignoreDuplicateSlashes: true,
     },
@@ -144,10 +148,11 @@ function createOwnApp(serverOf: (own: RequestListener) => Server): FastifyInstan
     schemaErrorFormatter: (errors, dataVar) => describeMistake(errors, dataVar),
     // A path that does not decode never reaches a route, nor the error handler.
     frameworkErrors(error, _request, { raw }) {
-      const known = new ProxyError('BAD_REQUEST', `${error.message}.`, {
-        where: 'path',
-        cause: error,
-      });
+      const message =
+        error.code === 'FST_ERR_MAX_PARAM_LENGTH'
+          ? `A name in the path is longer than ${NAME_CHARS_MAX} characters; no name is.`
+          : `${error.message.slice(0, MESSAGE_CHARS_MAX)}.`;
+      const known = new ProxyError('BAD_REQUEST', message, { where: 'path', cause: error });
       raw.writeHead(known.httpStatus, { 'content-type': PROBLEM_TYPE });
       raw.end(JSON.stringify(problemOf(known)));
     },

@@ -215,7 +215,7 @@ function dryRunWithoutBody(planned: PlannedTurn, stream: boolean) {
     session: continuedSession(planned, planned.turn),
     agent,
     model,
-    request: { path: `/v1beta/${resource}:${method}` },
+    request: { path: `/v1beta/${resource.split('/').map(encodeURIComponent).join('/')}:${method}` },
     tokens_estimated: tokensEstimated,
     conflicts: conflicts.map(conflictView),
     warnings,
