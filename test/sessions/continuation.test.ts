@@ -200,6 +200,18 @@ t.test('request wins over config, config over the file, the file over the sessio
   t.strictSame(hybrid.body['generationConfig'], { temperature: 0.9, seed: 3, topK: 3 });
 });
 
+t.test('of several agents in the file, the one of the same name counts', async (t) => {
+  const agents = ['x', 'a', 'y'].map((id) => ({
+    id,
+    backend: { type: id === 'a' ? 'openai' : 'gemini', model: `gemini-${id}` },
+  }));
+  const file = JSON.stringify({ agents });
+  t.equal(plan({}, { agent: 'y' }, file).model, 'gemini-y');
+  refusal(t, 'AGENT_UNCLEAR', 'model', {}, {}, file);
+  const named = JSON.stringify({ agents, model: 'gemini-2.5-pro' });
+  t.equal(plan({}, {}, named).model, 'gemini-2.5-pro', 'a model at the top of the file is meant');
+});
+
 t.test('a system message can be replaced and removed', async (t) => {
   const other = plan({ agents: [A] }, { config: { system_message: 'Be long.' } });
   t.strictSame(other.body['systemInstruction'], { parts: [{ text: 'Be long.' }] });
