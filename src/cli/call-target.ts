@@ -47,14 +47,11 @@ export async function openTarget(
     return { url: address.url, token: address.token, client, close: () => client.close() };
   }
   if (address.isNamed && !isOwn) throw unreachable(address.url, absence);
-  const { dim } = styleFor(context.stderr, context.env);
-  const why = isOwn ? 'a simulated Gemini answers' : `no daemon answers at ${address.url}`;
-  const config = load();
-  printLine(
-    context.stderr,
-    dim(`${why}; calls go out from this process, on the quota in ${config.storage.path}`),
-  );
-  return startOwn(context, load, config);
+  const why = isOwn
+    ? 'a simulated Gemini answers; its counts stay apart'
+    : `no daemon answers at ${address.url}: calling from here, on the same quota`;
+  printLine(context.stderr, styleFor(context.stderr, context.env).dim(why));
+  return startOwn(context, load);
 }
 
 /** Opens the target when it is first asked for, and closes it where it was. */
@@ -98,8 +95,8 @@ async function probe(address: DaemonAddress): Promise<Error | null> {
 async function startOwn(
   { clock, env, stderr }: CliContext,
   load: () => LoadedConfig,
-  { secrets, admin, simulate, rateLimits }: LoadedConfig,
 ): Promise<CallTarget> {
+  const { secrets, admin, simulate, rateLimits } = load();
   // Here and not above, for a daemon is seldom needed and takes time to load.
   const { startDaemon } = await import('../daemon.ts');
   const { makeScenario } = await import('../simulator/scenario.ts');

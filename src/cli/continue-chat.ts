@@ -48,6 +48,7 @@ export async function chat(options: ChatOptions): Promise<void> {
     if (message === null) break;
     if (message.trim() === '') continue;
     history = [message.replaceAll('\n', ' '), ...history].slice(0, HISTORY_MAX);
+    say();
     const { isLeft } = await answer({ ...options, name: path }, message, notes);
     if (isLeft) break;
   }

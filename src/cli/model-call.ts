@@ -142,10 +142,10 @@ async function refusalOf(answer: Dispatcher.ResponseData): Promise<CommandFailur
   const told = typeof error?.['message'] === 'string' ? error['message'] : text;
   const message = oneLine(told, MESSAGE_CHARS_MAX) || 'without a word';
   const refused = header(answer, 'x-headgate-refused');
-  const status = typeof error?.['status'] === 'string' ? ` ${error['status']}` : '';
+  const status = typeof error?.['status'] === 'string' ? ` ${oneLine(error['status'], 40)}` : '';
   const who =
     refused === null
-      ? `the upstream refused the call (${statusCode}${oneLine(status, 40)})`
+      ? `the upstream refused the call (${statusCode}${status})`
       : `headgate refused the call (${oneLine(refused, 40)})`;
   const why = `${who}: ${message.replace(/^headgate: /, '')}`;
   const retryMs = retryMsOf(answer, error);

@@ -4,15 +4,25 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { Readable } from 'node:stream';
 import type { Test } from 'tap';
 import { run } from '../../src/cli/program.ts';
 import { systemClock } from '../../src/clock.ts';
+import type { Conversations } from '../../src/sessions/conversations.ts';
 
 const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 export interface CliOptions {
   /** Beside PATH and a HOME of the test's own, which hold nothing of the user's. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Inside this process only: what stands for the keyboard or a pipe. */
+  readonly stdin?: Readable & { readonly isTTY?: boolean };
+  /** Inside this process only: whether stdout and stderr are a terminal. Default false. */
+  readonly isTTY?: boolean;
+  /** Inside this process only. */
+  readonly conversations?: Conversations;
+  /** Told of everything that is printed. */
+  readonly onPrint?: (text: string) => void;
 }
 
 /** A command that has ended. */
@@ -45,16 +55,20 @@ export async function runInside(
   const printed = { stdout: '', stderr: '' };
   const stream = (name: 'stdout' | 'stderr') =>
     Object.assign(Object.create(process[name]), {
-      isTTY: false,
+      isTTY: options.isTTY ?? false,
+      columns: 80,
       write(text: string) {
         printed[name] += text;
+        options.onPrint?.(text);
         return true;
       },
     });
   const code = await run(argv, {
     env: { HOME: home, ...options.env },
     cwd: home,
-    stdin: process.stdin,
+    // What commands use of a terminal, every readable stream has.
+    stdin: (options.stdin ?? process.stdin) as NodeJS.ReadStream,
+    ...(options.conversations === undefined ? {} : { conversations: options.conversations }),
     stdout: stream('stdout'),
     stderr: stream('stderr'),
     clock: systemClock,
