@@ -1,0 +1,78 @@
+/** Ways to say "the parent", and ways to part the names after it. */
+const PARENTS = [
+  '..',
+  '%2e%2e',
+  '%2E.',
+  '.%2e',
+  '%252e%252e',
+  '%c0%ae%c0%ae',
+  '..%00',
+  '..\0',
+  '\0..',
+  '...',
+  '....',
+  '. .',
+  '.. ',
+  ' ..',
+  '..;',
+  '\u2025',
+  '\u2024\u2024',
+  '\uff0e\uff0e',
+  '\u{1f}..',
+  'log/..',
+  'log/../..',
+  './..',
+  './/..',
+  'up',
+  'out',
+  'slash',
+];
+const SEPARATORS = ['/', '\\', '%2f', '%5c', '%252f', '//', '/./', '\u2215', '\u2044', '\uff0f'];
+const OTHERS = [
+  '/etc/passwd',
+  '//etc/passwd',
+  'file:///etc/passwd',
+  'C:\\Windows\\win.ini',
+  'C:/Windows/win.ini',
+  '\\\\server\\share',
+  '~/secret.txt',
+  '$HOME/secret.txt',
+  '/proc/self/environ',
+  '/dev/zero',
+  'slash/etc/passwd',
+  'slash/proc/self/environ',
+  'slash/dev/zero',
+  'out/secret.txt',
+  'out/dir/secret.txt',
+  'out-relative/secret.txt',
+  'twice/secret.txt',
+  'up/outside/secret.txt',
+  'secret-link.txt',
+  'secret-link.txt/',
+  'inner/../../outside/secret.txt',
+  'loop',
+  'loop/secret.txt',
+  'dangling',
+  '../root-sibling/secret.txt',
+  '-sibling/secret.txt',
+  '../root/a.txt',
+  '\0',
+  'a.txt\0.json',
+  'a.txt\0/../../outside/secret.txt',
+  'x'.repeat(300),
+  'x'.repeat(100_000),
+  `${'../'.repeat(2000)}etc/passwd`,
+  'log/'.repeat(5000),
+];
+/**
+ * Requests that try to reach `outside/secret.txt` beside a root, or anything else outside it. In the
+ * root, `up`, `out`, `out-relative`, `slash`, `twice` and `secret-link.txt` are links that lead out.
+ */
+export const SPELLINGS: readonly string[] = [
+  ...PARENTS.flatMap((parent) =>
+    SEPARATORS.map((separator) =>
+      ['outside', 'secret.txt'].reduce((a, b) => a + separator + b, parent),
+    ),
+  ),
+  ...OTHERS,
+];
