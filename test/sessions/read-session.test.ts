@@ -297,6 +297,7 @@ t.test(
     const unreadable = new ProxyError(
       'SESSION_UNREADABLE',
       'This is no session log of a known format. GET /sessions lists what can be read.',
+      { where: 'log_1' },
     );
     t.throws(() => readSession(logAt(join(root, 'log_1'), { format: 'other' })), unreadable);
     const gone = new ProxyError('NOT_FOUND', 'There is no such session log directory.');

@@ -115,6 +115,11 @@ t.test(
   },
 );
 
+t.test('a cancelled turn is known by its status alone', async (t) => {
+  const session = read(t, turn(1, { status: 'incomplete' }));
+  t.match(session.turns, [{ answer: 'Answer 1.', answered: false, degraded: true }]);
+});
+
 t.test('a gap, an empty question and missing files are named, and numbers are kept', async (t) => {
   const session = read(t, {
     ...turn(2, { task: '  ' }),
