@@ -29,10 +29,9 @@ export function startAfter(logs: readonly Catalogued[], cursor: string | null): 
 function parseCursor(cursor: string): readonly [number, string] {
   try {
     const parsed: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
-    if (Array.isArray(parsed) && parsed.length === 2) {
-      const [atMs, tie]: readonly unknown[] = parsed;
-      if (typeof atMs === 'number' && typeof tie === 'string') return [atMs, tie];
-    }
+    const parts: readonly unknown[] = Array.isArray(parsed) ? parsed : [];
+    const [atMs, tie] = parts;
+    if (typeof atMs === 'number' && typeof tie === 'string') return [atMs, tie];
   } catch {
     // Said below: what cannot be read is no cursor.
   }

@@ -67,8 +67,9 @@ export function entryOf(row: SessionIndexRow): Entry | null {
   } catch {
     return null;
   }
-  if (!Array.isArray(parsed) || parsed.length !== 4) return null;
-  const [own, beside, store, storeVersion]: readonly unknown[] = parsed;
+  const parts: readonly unknown[] = Array.isArray(parsed) ? parsed : [];
+  if (parts.length !== 4) return null;
+  const [own, beside, store, storeVersion] = parts;
   if (!isWatched(own) || !(beside === null || isWatched(beside))) return null;
   if (!isTextOrNull(store) || !isTextOrNull(storeVersion)) return null;
   return { row, own, beside, store, storeVersion };
@@ -93,7 +94,7 @@ export function versionOf(store: Entry): string {
 export function firstQuestionOf(session: Session): string | null {
   const question = session.turns.find((turn) => turn.question !== null)?.question ?? null;
   if (question === null) return null;
-  const characters = [...question.slice(0, 2 * QUESTION_LENGTH_MAX + 2)];
+  const characters = Array.from(question.slice(0, 2 * QUESTION_LENGTH_MAX + 2));
   if (characters.length <= QUESTION_LENGTH_MAX) return question;
   return `${characters.slice(0, QUESTION_LENGTH_MAX - 1).join('')}…`;
 }

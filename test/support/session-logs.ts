@@ -1,5 +1,6 @@
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { ProxyError } from '../../src/errors.ts';
 import type { SessionIndex, SessionIndexRow } from '../../src/sessions/session-index.ts';
 import { keyOf } from '../../src/sessions/session-index.ts';
 
@@ -99,4 +100,14 @@ export function memoryIndex(): SessionIndex & { readonly rows: Map<string, Sessi
     put: (added) => added.forEach((row) => rows.set(keyOf(row), row)),
     remove: (keys) => keys.forEach((key) => rows.delete(keyOf(key))),
   };
+}
+
+/** The ProxyError that a promise rejects with; any other outcome is thrown. */
+export async function proxyErrorOf(promise: Promise<unknown>): Promise<ProxyError> {
+  const error: unknown = await promise.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  if (error instanceof ProxyError) return error;
+  throw new Error(`expected a ProxyError, got ${String(error)}`);
 }
