@@ -10,13 +10,18 @@ import { isLoopback } from './guard.ts';
 import { registerOpenApi } from './openapi-route.ts';
 import type { JsonSchema } from './openapi-shapes.ts';
 import { describeMistake, type OwnRoutesOptions, prepareOwnRoutes } from './own-routes.ts';
+import { type ProbeRoutesOptions, registerProbeRoutes } from './probe-routes.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { BODY_BYTES_MAX } from './request-body.ts';
 import type { SessionControl } from './session-control.ts';
 import { registerSessionRoutes } from './session-routes.ts';
 
 export interface HttpServerOptions
-  extends AdminRoutesOptions, OwnRoutesOptions, Omit<GeminiRelayOptions, 'bodyBytesMax'> {
+  extends
+    AdminRoutesOptions,
+    ProbeRoutesOptions,
+    OwnRoutesOptions,
+    Omit<GeminiRelayOptions, 'bodyBytesMax'> {
   /** Port 0 takes a free one. */
   readonly listen: { readonly host: string; readonly port: number };
   /** Largest body of a counted call, in bytes. Default 128 MiB. */
@@ -81,6 +86,7 @@ type OwnOptions = Omit<HttpServerOptions, 'listen' | 'clock' | 'exchange' | 'onR
 export function registerOwnRoutes(app: FastifyInstance, options: OwnOptions): () => JsonSchema {
   prepareOwnRoutes(app, options);
   const document = registerOpenApi(app, options.version);
+  registerProbeRoutes(app, options);
   registerAdminRoutes(app, options);
   if (options.sessions !== undefined) {
     registerSessionRoutes(app, { ...options, control: options.sessions });
