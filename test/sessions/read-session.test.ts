@@ -215,16 +215,19 @@ t.test('the log wins where both are whole, and a difference is named', async (t)
   t.match(differs.turns, [{ answer: 'Yes.', degraded: true, answered: true }]);
   t.ok(differs.warnings.some((one) => one.file === `${PLACE}/turn_1/answer.txt`));
 
-  const place = inStore(1, 'Why?', 'See /home/dev/sessions/session_1/turn_1/workspace/a.md');
+  const place = inStore(1, 'Why?', 'See /srv/sessions/session_1/turn_1/workspace/a.md');
   const moved = readSession(write(t, inLog(1, 'Why?', 'See /tmp/w1/a.md'), place));
   t.match(moved.turns, [{ answer: 'See /tmp/w1/a.md', degraded: false }]);
 
   const shorter = readSession(write(t, inLog(1, 'Why?', 'Because.'), inStore(1, 'Why?', 'Bec')));
   t.match(shorter.turns, [{ answer: 'Because.', degraded: false }]);
 
-  const partial = inStore(1, 'Why?', '[PARTIAL ANSWER - x]\nBec', { status: 'incomplete' });
+  const partial = inStore(1, 'Why?', '[PARTIAL ANSWER - x]\nPerhaps', { status: 'incomplete' });
   t.match(readSession(write(t, inLog(1, 'Why?', 'Because.'), partial)).turns, [
     { answer: 'Because.', answered: true, degraded: false },
+  ]);
+  t.match(readSession(write(t, inLog(1, 'Why?', null), partial)).turns, [
+    { answer: 'Perhaps', answered: false, degraded: true },
   ]);
 });
 

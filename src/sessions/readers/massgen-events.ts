@@ -10,7 +10,7 @@ import {
 } from './massgen-files.ts';
 
 /** The events follow the one object that is needed and grow with every streamed chunk. */
-const PREFIX_BYTES = 256 * 1024;
+const PREFIX_BYTES = 16 * 1024;
 const WHOLE_BYTES_MAX = 8 * 1024 * 1024;
 const FILE = 'coordination_events.json';
 

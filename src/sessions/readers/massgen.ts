@@ -5,7 +5,7 @@ import { mayBeShared, readSharedTurns } from './massgen-legacy.ts';
 import { agentDirectoryIds, hasSnapshots, readSnapshots } from './massgen-snapshots.ts';
 import { sessionIdInLogFile } from './massgen-session-id.ts';
 import { readTurn, readTurnDirectory, type TurnDirectory } from './massgen-turn.ts';
-import { turnNames, turnNumberOf, warnOfGaps } from './turn-numbers.ts';
+import { turnNames, turnNumberOf, TURNS_LOOKED_INTO, warnOfGaps } from './turn-numbers.ts';
 
 const ATTEMPT = /^attempt_\d{1,6}$/;
 const MARKERS = [
@@ -45,7 +45,7 @@ export function massgenSessionId(directory: ConfinedDirectory): string | null {
 
 function claimsDirectory(directory: ConfinedDirectory): boolean {
   const files = new LogFiles(directory);
-  return ['.', ...turnNames(files)].some(
+  return ['.', ...turnNames(files).slice(0, TURNS_LOOKED_INTO)].some(
     (path) =>
       files.entries(path).some((entry) => MARKERS.includes(entry.name)) ||
       hasData(files, path) ||

@@ -2,7 +2,7 @@ import type { ConfinedDirectory, Session, SessionAgent, SessionReader, Turn } fr
 import { idOf } from './massgen-events.ts';
 import { fieldsOf, type Fields, LogFiles, textOf } from './massgen-files.ts';
 import { massgenReader } from './massgen.ts';
-import { turnNames, turnNumberOf, warnOfGaps } from './turn-numbers.ts';
+import { turnNames, turnNumberOf, TURNS_LOOKED_INTO, warnOfGaps } from './turn-numbers.ts';
 
 const METADATA = 'metadata.json';
 const ANSWER = 'answer.txt';
@@ -32,9 +32,9 @@ export const sessionStoreReader: SessionReader = {
 function hasStoredTurn(directory: ConfinedDirectory): boolean {
   const files = new LogFiles(directory);
   const summary = files.has('.', SUMMARY);
-  return turnNames(files).some(
-    (name) => files.has(name, METADATA) || (summary && files.has(name, ANSWER)),
-  );
+  return turnNames(files)
+    .slice(0, TURNS_LOOKED_INTO)
+    .some((name) => files.has(name, METADATA) || (summary && files.has(name, ANSWER)));
 }
 
 function readStore(directory: ConfinedDirectory): Session {

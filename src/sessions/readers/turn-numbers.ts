@@ -1,6 +1,9 @@
 import type { Turn } from '../session.ts';
 import type { LogFiles } from './massgen-files.ts';
 
+/** Turns that are looked into to know what kind of log it is: all are of one kind. */
+export const TURNS_LOOKED_INTO = 20;
+
 const TURN = /^turn_([1-9]\d{0,5})$/;
 
 /** The turn directories of a log by their numbers: names that only look like one are left alone. */
