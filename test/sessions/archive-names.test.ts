@@ -151,6 +151,11 @@ t.test('of one name in two roots the first root wins, and it is said', async (t)
   putTurn(join(top, 'b', LOG), { question: 'in b?', endedAt: 2_000 });
   const { log, foundBy } = await archive.find(LOG);
   t.equal(log.root, join(top, 'a'));
+  putMetadata(join(top, 'a', LOG), ID);
+  putMetadata(join(top, 'b', LOG), ID);
+  const byId = await archive.find(ID);
+  t.equal(byId.log.root, join(top, 'a'), 'by session id, though the other one is newer');
+  t.equal(byId.foundBy, `by its session id, in ${join(top, 'a')}; there are others with it`);
   t.equal(foundBy, `by its name, in ${join(top, 'a')}; ${join(top, 'b')} has one of this name too`);
 });
 

@@ -222,6 +222,9 @@ t.test('a log is read anew when it has changed, and only then', async (t) => {
   writeFileSync(events, text.padEnd(statSync(events).size));
   touch(events, 1_760_000_000);
   t.strictSame(await row(), [1, 'one?', 1_760_000_000_000], 'the same times and sizes');
+  writeFileSync(events, text);
+  touch(events, 1_760_000_000);
+  t.match(await row(), [1, 'two?'], 'another size');
   touch(events, 1_900_000_000);
   t.match(await row(), [1, 'two?'], 'events rewritten in place');
 
@@ -317,10 +320,14 @@ t.test(
 t.test('records of turns beside a log count to it and are not listed', async (t) => {
   const top = base(t);
   putTurn(join(top, 'logs/log_1/turn_1'), { question: 'one?' });
-  const archive = archiveOf(top);
+  const index = memoryIndex();
+  const archive = archiveOf(top, { index });
   const { log } = await archive.find('log_1');
+  await listed(archive);
+  const before = [...index.rows.values()][0]?.signature;
   putTurn(join(log.beside, 'turn_1'), { question: 'beside?' });
   t.strictSame(await names(archive), ['log_1']);
+  t.not([...index.rows.values()][0]?.signature, before, 'the log is read anew with them');
   const name = log.beside.slice(-16);
   for (const path of [`.beside/${name}`, '.beside', `.beside/${name}/turn_1`]) {
     t.equal((await proxyErrorOf(archive.find(path))).reason, 'NOT_FOUND', path);
@@ -351,4 +358,21 @@ t.test('a root may be absent, a link, a log itself, or named twice', async (t) =
       .catch((error: unknown) => error),
     ProxyError,
   );
+});
+
+t.test('a directory full of flat logs is not one log of many agents', async (t) => {
+  const top = base(t);
+  for (const name of ['named/log_20251009_100000', 'renamed/first', 'renamed/second']) {
+    putTurn(join(top, 'logs', name), { question: `${name}?` });
+    put(join(top, 'logs', name, 'agent_a/20251009_100000_000001/answer.txt'), 'A draft.');
+  }
+  const archive = archiveOf(top);
+  t.strictSame(await names(archive), []);
+  t.match((await archive.find('named')).log.name, 'named/log_20251009_100000');
+  t.match((await archive.find('renamed')).log.name, /^renamed\/(?:first|second)$/);
+  t.equal((await archive.find('renamed/first')).log.directory, join(top, 'logs/renamed/first'));
+  for (const name of ['named', 'renamed']) {
+    const roots = (): string[] => [join(top, 'logs', name)];
+    t.equal((await names(archiveOf(top, { roots }))).length, name === 'named' ? 1 : 2, name);
+  }
 });
