@@ -46,7 +46,7 @@ t.test('The answer alone is on stdout; stderr says which session, who, and where
     ['continue', 'log_1', '--message', 'Hi'],
   ]) {
     const { code, stdout, stderr, conversations, daemon } = await runContinue(t, argv);
-    t.match({ code, stdout }, { code: 0, stdout: 'Hello, world.\n' }, argv.join(' '));
+    t.strictSame({ code, stdout }, { code: 0, stdout: 'Hello, world.\n' }, argv.join(' '));
     t.match(stderr, /Continuing log_1\n +found +the newest of 1 session\n +format +massgen/);
     t.match(stderr, /agent +agent_a with gemini-2\.5-flash\n +turns +1; this will be turn 2/);
     t.match(stderr, /asked +Why is the sky blue\?\n +answered +Because of \?\[31mRayleigh/);

@@ -41,12 +41,10 @@ export function memoryConversations(model = 'gemini-2.5-flash'): MemoryConversat
       });
     }
     question = request.message ?? '';
-    const contents = [
-      ...turns.flatMap(({ question, answer }) => [
-        content('user', question),
-        content('model', answer),
-      ]),
-    ];
+    const contents = turns.flatMap(({ question, answer }) => [
+      content('user', question),
+      content('model', answer),
+    ]);
     const body = {
       contents: [...contents, content('user', question)],
       generationConfig: request.config ?? {},
