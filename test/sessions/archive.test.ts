@@ -366,6 +366,7 @@ t.test('a directory full of flat logs is not one log of many agents', async (t) 
     putTurn(join(top, 'logs', name), { question: `${name}?` });
     put(join(top, 'logs', name, 'agent_a/20251009_100000_000001/answer.txt'), 'A draft.');
   }
+  put(join(top, 'logs/named/massgen.log'), 'left behind by a run');
   const archive = archiveOf(top);
   t.strictSame(await names(archive), []);
   t.match((await archive.find('named')).log.name, 'named/log_20251009_100000');
