@@ -4,8 +4,9 @@ import { openConfined } from './confined-directory.ts';
 import { fieldsOf, parseObject, textOf } from './readers/massgen-files.ts';
 import { massgenSessionId } from './readers/massgen.ts';
 import { readerFor, readerOfFormat } from './readers/readers.ts';
-import type { ConfinedDirectory, Session, SessionLog, Turn } from './session.ts';
-import { insideOf, latest, mergeStore } from './store-merge.ts';
+import { appendRecord } from './record-append.ts';
+import type { ConfinedDirectory, Session, SessionLog } from './session.ts';
+import { mergeStore } from './store-merge.ts';
 
 /**
  * Everything that is known of a session: its log, what its session store has and the log has not, and
@@ -68,42 +69,13 @@ function withStore(session: Session, log: SessionLog, directory: ConfinedDirecto
   return mergeStore(session, reader.read(store), place);
 }
 
-/** The record's turns come after the log's, whatever numbers they had when they were taken. */
 function withRecord(session: Session, log: SessionLog, directory: ConfinedDirectory): Session {
   const beside = open(log.beside);
   const reader = beside === null ? null : readerFor(beside);
   if (beside === null || beside.path === directory.path || reader?.format !== 'headgate') {
     return session;
   }
-  const record = reader.read(beside);
-  const place = placeOf(directory, beside.path);
-  const placed = (file: string | null): string | null =>
-    file === null ? null : insideOf(place, file);
-  let next = session.nextTurn;
-  const turns = record.turns.map((turn): Turn => {
-    const number = Math.max(next, turn.number);
-    next = number + 1;
-    return {
-      ...turn,
-      number,
-      questionSource: placed(turn.questionSource),
-      answerSource: placed(turn.answerSource),
-      directory: '.',
-    };
-  });
-  return {
-    ...session,
-    sessionId: session.sessionId ?? record.sessionId,
-    turns: [...session.turns, ...turns],
-    nextTurn: Math.max(next, record.nextTurn),
-    agents: session.agents.length > 0 ? session.agents : record.agents,
-    agentIds: session.agentIds.length > 0 ? session.agentIds : record.agentIds,
-    updatedAtMs: latest(session.updatedAtMs, record.updatedAtMs),
-    warnings: [
-      ...session.warnings,
-      ...record.warnings.map(({ file, message }) => ({ file: insideOf(place, file), message })),
-    ],
-  };
+  return appendRecord(session, reader.read(beside), placeOf(directory, beside.path));
 }
 
 function open(path: string): ConfinedDirectory | null {

@@ -4,7 +4,9 @@ import t, { type Test } from 'tap';
 import { ProxyError } from '../../src/errors.ts';
 import { openConfined } from '../../src/sessions/confined-directory.ts';
 import { readRegistry, readSession, sessionIdOf } from '../../src/sessions/read-session.ts';
+import { appendRecord } from '../../src/sessions/record-append.ts';
 import type { Session, SessionLog } from '../../src/sessions/session.ts';
+import { sampleAgent, sampleSession, sampleTurn } from '../support/session-samples.ts';
 
 const LOGS = join(import.meta.dirname, '../../../shared/massgen-logs');
 const NO_LOGS = existsSync(join(LOGS, 'expected.json'))
@@ -266,6 +268,29 @@ t.test('a question that the log lost comes from the store with its own answer', 
   t.match(session.turns, [
     { directory: 'turn_1', questionSource: `${PLACE}/turn_1/metadata.json` },
   ]);
+});
+
+t.test('recorded turns come after the log and keep what was exchanged', async (t) => {
+  const contents = [{ role: 'user' as const, parts: [{ text: 'Three?' }] }];
+  const record = sampleSession({
+    turns: [sampleTurn(1, { contents, answerSource: 'session.jsonl' }), sampleTurn(7)],
+    sessionId: 'beside',
+    agents: [sampleAgent('other')],
+    updatedAtMs: 2000,
+    warnings: [{ file: 'session.jsonl', message: 'is cut' }],
+  });
+  const log = sampleSession({ updatedAtMs: 1000, nextTurn: 4, warnings: [] });
+  const session = appendRecord(log, record, '../beside');
+  t.strictSame(said(session), [
+    [1, 'Question 1?', 'Answer 1.'],
+    [2, 'Question 2?', 'Answer 2.'],
+    [4, 'Question 1?', 'Answer 1.'],
+    [7, 'Question 7?', 'Answer 7.'],
+  ]);
+  t.strictSame(session.turns[2]?.contents, contents);
+  t.match(session.turns[2], { answerSource: '../beside/session.jsonl', directory: '.' });
+  t.match(session, { sessionId: null, nextTurn: 8, updatedAtMs: 2000, agents: [{ id: 'a' }] });
+  t.strictSame(session.warnings, [{ file: '../beside/session.jsonl', message: 'is cut' }]);
 });
 
 t.test('what is wrong with the store is said, and the log is read all the same', async (t) => {
