@@ -2,10 +2,12 @@ import type { Command } from 'commander';
 import type { LoadedConfig } from '../config/loaded.ts';
 import { ProxyError } from '../errors.ts';
 import type { Conversations } from '../sessions/conversations.ts';
+import { asObject, type JsonObject } from './answer-stream.ts';
 import { CommandFailure, type CliContext } from './context.ts';
 import { collect } from './serve.ts';
-import { columnsOf, oneLine, printable, printableText } from './style.ts';
+import { columnsOf, oneLine, printableText } from './style.ts';
 import { tableLines } from './table.ts';
+import { counted } from './words.ts';
 
 /** How a command finds past conversations. */
 export interface SessionFlags {
@@ -15,6 +17,7 @@ export interface SessionFlags {
 
 /** Lines of details under a message. */
 const DETAIL_LINES_MAX = 40;
+const CELL_CHARS_MAX = 200;
 
 export function addSessionOptions(command: Command): Command {
   return command
@@ -67,24 +70,34 @@ export function explained(error: unknown, context: CliContext): unknown {
 
 function detailLines({ details }: ProxyError, width: number): readonly string[] {
   const { agents, roots } = details ?? {};
-  const rows = [...rowsOf(agents), ...rowsOf(roots)].slice(0, DETAIL_LINES_MAX);
-  const columns = Array.from({ length: Math.max(0, ...rows.map((row) => row.length)) }, () => ({
-    title: '',
-  }));
-  return tableLines(columns, rows, { width: width - 2 })
+  const rows = [...entriesOf(agents).map(agentRow), ...entriesOf(roots).map(rootRow)];
+  const columns = [{ title: '' }, { title: '' }, { title: '' }];
+  return tableLines(columns, rows.slice(0, DETAIL_LINES_MAX), { width: width - 2 })
     .slice(1)
     .map((line) => `  ${line}`);
 }
 
-/** One row for each choice: its values in the order given. */
-function rowsOf(choices: unknown): readonly (readonly string[])[] {
-  if (!Array.isArray(choices)) return [];
-  return choices.map((choice: unknown) => {
-    const values = typeof choice === 'object' && choice !== null ? Object.values(choice) : [choice];
-    return values.filter((value) => value !== null).map((value) => oneLine(cell(value), 200));
-  });
+function agentRow({ id, type, model }: JsonObject): readonly string[] {
+  return [cell(id), cell(type), cell(model)];
+}
+
+function rootRow({ root, exists, sessions, newest }: JsonObject): readonly string[] {
+  if (exists !== true) return [cell(root), 'is not there'];
+  const last = cell(newest);
+  return [
+    cell(root),
+    sessions === 0 ? 'holds no session' : counted(Number(sessions), 'session'),
+    last === '' ? '' : `newest: ${last}`,
+  ];
+}
+
+/** The members of a list that are objects; none where it is no list. */
+function entriesOf(list: unknown): readonly JsonObject[] {
+  return Array.isArray(list)
+    ? list.map((entry: unknown) => asObject(entry)).filter((entry) => entry !== null)
+    : [];
 }
 
 function cell(value: unknown): string {
-  return typeof value === 'string' ? value : printable(JSON.stringify(value) ?? '');
+  return typeof value === 'string' ? oneLine(value, CELL_CHARS_MAX) : '';
 }

@@ -15,18 +15,20 @@ export interface ListFlags extends SessionFlags {
 }
 
 const LIMIT_MAX = 1_000;
-/** Below this width a question stands on a line of its own; above, at the end of the row. */
-const ONE_LINE_COLUMNS = 130;
-const NAME_CHARS_MAX = 60;
-const AGENTS_CHARS_MAX = 36;
+/** Where less than this is left for the question, it stands below with the agents. */
+const QUESTION_CHARS_MIN = 30;
+const AGENTS_CHARS_MAX = 28;
 
 const COLUMNS = [
   { title: 'SESSION' },
-  { title: 'FORMAT' },
   { title: 'TURNS', align: 'right' },
   { title: 'LAST TURN' },
+  { title: 'FORMAT' },
   { title: 'AGENTS' },
+  { title: 'FIRST QUESTION' },
 ] as const;
+/** Of the columns, those that stand side by side on a narrow terminal. */
+const HEAD_COLUMNS = 3;
 
 /** `sessions list`. */
 export async function listSessions(context: CliContext, flags: ListFlags): Promise<void> {
@@ -60,27 +62,26 @@ function listing(context: CliContext, sessions: readonly SessionSummary[]): read
   const nowMs = clock.wallMs();
   // Whoever reads a pipe wants one line for each session, and all of it.
   const width = stdout.isTTY ? columnsOf(stdout) : Infinity;
-  const isWide = width >= ONE_LINE_COLUMNS;
+  const agentsWidth = stdout.isTTY ? AGENTS_CHARS_MAX : Infinity;
   const rows = sessions.map((session) => [
-    style.bold(clip(printable(session.log.name), width === Infinity ? Infinity : NAME_CHARS_MAX)),
-    session.log.format,
+    style.bold(printable(session.log.name)),
     String(session.turns),
     ago(session.updatedAtMs, nowMs),
-    clip(agentWords(session), width === Infinity ? Infinity : AGENTS_CHARS_MAX),
-    ...(isWide ? [questionWords(session)] : []),
+    session.log.format,
+    clip(agentWords(session), agentsWidth),
+    questionWords(session),
   ]);
-  const columns = isWide ? [...COLUMNS, { title: 'FIRST QUESTION' }] : COLUMNS;
-  const [title = '', ...lines] = tableLines(columns, rows, { width, title: style.dim });
-  if (isWide) return [title, ...lines];
-  return [
-    title,
-    ...lines.flatMap((line, at) => {
-      const session = sessions[at];
-      return session === undefined
-        ? [line]
-        : [line, `  ${style.dim(clip(questionWords(session), width - 2))}`];
-    }),
-  ];
+  const whole = tableLines(COLUMNS, rows, { width, title: style.dim });
+  const questionAt = tableLines(COLUMNS, rows)[0]?.lastIndexOf('FIRST QUESTION') ?? 0;
+  if (width - questionAt >= QUESTION_CHARS_MIN) return whole;
+  // Else what does not fit beside one another stands below one another.
+  const heads = tableLines(COLUMNS.slice(0, HEAD_COLUMNS), rows, { width, title: style.dim });
+  return heads.flatMap((line, at) => {
+    const row = rows[at - 1];
+    if (row === undefined) return [line];
+    const below = row.slice(HEAD_COLUMNS).filter((cell) => cell !== '');
+    return [line, style.dim(clip(`  ${below.join(' · ')}`, width))];
+  });
 }
 
 /** Agents with their models where there are as many of each, else both lists. */

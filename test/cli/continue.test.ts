@@ -194,10 +194,16 @@ t.test('A call that fails is one clear sentence, exit 1, and writes nothing.', a
 t.test('What the conversations refuse is told with what there is to choose from.', async (t) => {
   const unclear = await runContinue(t, ['continue', '-m', 'Hi', '--agent', 'unclear']);
   t.equal(unclear.code, 1);
-  t.match(unclear.stderr, /Say which agent\.\n {2}agent_a {2}gemini-2\.5-pro\n {2}agent_b\n/);
+  t.match(
+    unclear.stderr,
+    /Say which agent\.\n {2}agent_a {2}gemini {2}gemini-2\.5-pro\n {2}agent_b\n/,
+  );
   const absent = await runContinue(t, ['continue', 'nowhere', '-m', 'Hi']);
   t.equal(absent.code, 1);
-  t.match(absent.stderr, /There is no session nowhere\.\n {2}\/logs {2}1 session\n/);
+  t.match(
+    absent.stderr,
+    /no session nowhere\.\n {2}\/logs +1 session +newest: log_1\n {2}\/nowhere +is not there\n/,
+  );
 });
 
 t.test('A daemon that was named must be there, and know the token.', async (t) => {

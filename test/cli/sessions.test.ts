@@ -36,11 +36,11 @@ t.test('sessions list prints one line for each session where there is no termina
   const { code, stdout, stderr } = await runInside(t, ['sessions', 'list'], { conversations });
   t.equal(code, 0);
   const [title, plain, rich, ...more] = stdout.split('\n');
-  t.match(title, /^SESSION +FORMAT +TURNS +LAST TURN +AGENTS +FIRST QUESTION$/);
-  t.match(plain, /^log_1 +massgen +1 +just now, \d\d:\d\d +agent_a gemini-2\.5-flash +Why is/);
+  t.match(title, /^SESSION +TURNS +LAST TURN +FORMAT +AGENTS +FIRST QUESTION$/);
+  t.match(plain, /^log_1 +1 +just now, \d\d:\d\d +massgen +agent_a gemini-2\.5-flash +Why is/);
   t.match(
     rich,
-    /^project\/(long_){20} .* 12 +30 h ago, \d{4}-\d\d-\d\d \d\d:\d\d +a, b, c · gemini/,
+    /^project\/(long_){20} .* 12 +30 h ago, \d{4}-\d\d-\d\d \d\d:\d\d +massgen +a, b, c · gemini/,
   );
   t.match(rich, /What is\?\[31m so so [^]*\(2 warnings\)$/);
   t.strictSame(more, ['']);
@@ -48,14 +48,14 @@ t.test('sessions list prints one line for each session where there is no termina
 });
 
 t.test(
-  'On a terminal of 80 columns no line is longer, and questions have their own.',
+  'On a terminal of 80 columns no line is longer; agents and questions stand below.',
   async (t) => {
     const conversations = await listed();
     const options = { conversations, isTTY: true, env: { NO_COLOR: '1' } };
     const { stdout } = await runInside(t, ['sessions', 'list'], options);
     const lines = stdout.trimEnd().split('\n');
     t.equal(lines.length, 5);
-    t.equal(lines[2], '  Why is the sky blue?');
+    t.equal(lines[2], '  massgen · agent_a gemini-2.5-flash · Why is the sky blue?');
     for (const line of lines) t.ok(line.length <= 80, line);
   },
 );
@@ -126,5 +126,5 @@ t.test('A session that is not there exits with 1 and lists the roots.', async (t
     conversations,
   });
   t.match({ code, stdout }, { code: 1, stdout: '' });
-  t.match(stderr, 'headgate: There is no session nope.\n  /logs  1 session\n');
+  t.match(stderr, 'headgate: There is no session nope.\n  /logs     1 session     newest: log_1\n');
 });

@@ -30,14 +30,24 @@ export function memoryConversations(model = 'gemini-2.5-flash'): MemoryConversat
   function find(name: string): void {
     if (name === 'latest' || name === LOG.name || name === LOG.directory) return;
     throw new ProxyError('NOT_FOUND', `There is no session ${name}.`, {
-      details: { roots: [{ root: '/logs', found: '1 session' }] },
+      details: {
+        roots: [
+          { root: '/logs', exists: true, sessions: 1, newest: LOG.name },
+          { root: '/nowhere', exists: false, sessions: 0, newest: null },
+        ],
+      },
     });
   }
 
   function planned(request: ContinueRequest, claim: string): PlannedTurn {
     if (request.agent === 'unclear') {
       throw new ProxyError('AGENT_UNCLEAR', 'Say which agent.', {
-        details: { agents: [{ id: 'agent_a', model: 'gemini-2.5-pro' }, { id: 'agent_b' }] },
+        details: {
+          agents: [
+            { id: 'agent_a', type: 'gemini', model: 'gemini-2.5-pro' },
+            { id: 'agent_b', type: null, model: null },
+          ],
+        },
       });
     }
     question = request.message ?? '';
