@@ -75,7 +75,11 @@ function listing(context: CliContext, sessions: readonly SessionSummary[]): read
   const questionAt = tableLines(COLUMNS, rows)[0]?.lastIndexOf('FIRST QUESTION') ?? 0;
   if (width - questionAt >= QUESTION_CHARS_MIN) return whole;
   // Else what does not fit beside one another stands below one another.
-  const heads = tableLines(COLUMNS.slice(0, HEAD_COLUMNS), rows, { width, title: style.dim });
+  const heads = tableLines(
+    COLUMNS.slice(0, HEAD_COLUMNS),
+    rows.map((row) => row.slice(0, HEAD_COLUMNS)),
+    { width, title: style.dim },
+  );
   return heads.flatMap((line, at) => {
     const row = rows[at - 1];
     if (row === undefined) return [line];

@@ -16,7 +16,7 @@ async function listed(options: { nextCursor?: string; empty?: boolean } = {}) {
   const nowMs = systemClock.wallMs();
   const rich: SessionSummary = {
     ...plain,
-    log: { ...plain.log, name: `project/${'long_'.repeat(20)}` },
+    log: { ...plain.log, name: `project/${'long_'.repeat(8)}` },
     turns: 12,
     agents: ['a', 'b', 'c'],
     models: ['gemini-2.5-pro'],
@@ -40,7 +40,7 @@ t.test('sessions list prints one line for each session where there is no termina
   t.match(plain, /^log_1 +1 +just now, \d\d:\d\d +massgen +agent_a gemini-2\.5-flash +Why is/);
   t.match(
     rich,
-    /^project\/(long_){20} .* 12 +30 h ago, \d{4}-\d\d-\d\d \d\d:\d\d +massgen +a, b, c · gemini/,
+    /^project\/(long_){8} .* 12 +30 h ago, \d{4}-\d\d-\d\d \d\d:\d\d +massgen +a, b, c · gemini/,
   );
   t.match(rich, /What is\?\[31m so so [^]*\(2 warnings\)$/);
   t.strictSame(more, ['']);
@@ -55,6 +55,7 @@ t.test(
     const { stdout } = await runInside(t, ['sessions', 'list'], options);
     const lines = stdout.trimEnd().split('\n');
     t.equal(lines.length, 5);
+    t.match(lines[1], /^log_1 +1 {2}just now, \d\d:\d\d$/);
     t.equal(lines[2], '  massgen · agent_a gemini-2.5-flash · Why is the sky blue?');
     for (const line of lines) t.ok(line.length <= 80, line);
   },

@@ -19,6 +19,8 @@ export interface CliOptions {
   readonly stdin?: Readable & { readonly isTTY?: boolean };
   /** Inside this process only: whether stdout and stderr are a terminal. Default false. */
   readonly isTTY?: boolean;
+  /** Of that terminal. Default 80. */
+  readonly columns?: number;
   /** Inside this process only. */
   readonly conversations?: Conversations;
   /** Told of everything that is printed. */
@@ -56,7 +58,7 @@ export async function runInside(
   const stream = (name: 'stdout' | 'stderr') =>
     Object.assign(Object.create(process[name]), {
       isTTY: options.isTTY ?? false,
-      columns: 80,
+      columns: options.columns ?? 80,
       write(text: string) {
         printed[name] += text;
         options.onPrint?.(text);
