@@ -57,6 +57,14 @@ export function createProgram(context: CliContext): Command {
       await serve(context, flags);
     });
   addHiddenContinueOptions(program);
+  // A command would not see them there, and a call for JSON that is not heeded breaks a script.
+  program.hook('preSubcommand', (_, command) => {
+    const flags = program.opts<ProgramFlags>();
+    const stray = flags.continue === undefined ? continueFlagIn(flags) : '--continue';
+    if (stray === null) return;
+    const message = `${stray} stands before ${command.name()}; put it behind, where it belongs there`;
+    throw new CommandFailure('usage', message);
+  });
   addServeOptions(program.optionsGroup('Flags of serve, the command when none is named:'));
   addServe(program, context);
   addDemo(program, context);

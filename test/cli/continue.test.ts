@@ -237,6 +237,8 @@ t.test('Mistakes in the command line exit with 2 before anything is opened.', as
     [['--continue', 'a', 'b'], /two sessions are named, 'a' and 'b'/],
     [['-m', 'x'], /--message belongs to --continue/],
     [['--url', 'http://x'], /--url belongs to --continue/],
+    [['--json', 'status'], /--json stands before status; put it behind/],
+    [['--continue', 'log_1', 'status'], /--continue stands before status/],
     [['sessions', 'list', '--limit', '0'], /--limit is '0'/],
     [['sessions', 'show'], /missing required argument 'log-dir'/],
   ];
