@@ -31,10 +31,11 @@ CREATE TABLE session_claim (
 
 -- A turn on its way to the disk. `prepared`: its files are being written, and it is undone when its
 -- writer is gone. `decided`: everything is on the disk, and it is finished by whoever comes next.
+-- `undone`: it is being removed.
 CREATE TABLE session_intent (
   id TEXT PRIMARY KEY,
   log TEXT NOT NULL,
-  state TEXT NOT NULL CHECK (state IN ('prepared', 'decided')),
+  state TEXT NOT NULL CHECK (state IN ('prepared', 'decided', 'undone')),
   -- JSON array of the moves from temporary to final directories.
   moves TEXT NOT NULL,
   created_at_ms INTEGER NOT NULL
