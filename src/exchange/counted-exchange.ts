@@ -13,7 +13,8 @@ import { classifyCall, looksTooLarge, withExactTokens } from './classified-call.
 import { asProxyError, replyWithError, unreachable } from './error-reply.ts';
 import type { ExchangeContext, RunningExchange } from './exchange.ts';
 import { plainBody } from './plain-body.ts';
-import { rateLimitFields } from './rate-limit-fields.ts';
+import { rateLimitFields, rateLimitFieldsNow } from './rate-limit-fields.ts';
+import { recordedSink } from './recording-sink.ts';
 import { canResend } from './rejection-rules.ts';
 import type { NotedRejection } from './rejections.ts';
 import { noteRejection, noteSuccess } from './rejections.ts';
@@ -50,6 +51,7 @@ interface RejectedAnswer {
 export class CountedExchange implements RunningExchange {
   readonly #context: ExchangeContext;
   readonly #parts: CountedParts;
+  #sink: ReplySink;
   readonly #receivedTimelineMs: number;
   #classified: ClassifiedCall | null = null;
   #ticket: Ticket | null = null;
@@ -71,17 +73,18 @@ export class CountedExchange implements RunningExchange {
   constructor(context: ExchangeContext, parts: CountedParts) {
     this.#context = context;
     this.#parts = parts;
+    this.#sink = parts.sink;
     this.#receivedTimelineMs = context.timeline.nowMs();
   }
 
   begin(): void {
-    const { sink } = this.#parts;
     this.#context.running.add(this);
-    sink.onClose(() => this.#left());
-    sink.onDrain(() => this.#attempt?.resume());
+    this.#sink.onClose(() => this.#left());
+    this.#sink.onDrain(() => this.#attempt?.resume());
     try {
       const known = classifyCall(this.#context, this.#parts, this.#receivedTimelineMs);
       this.#classified = known;
+      this.#sink = recordedSink(this.#context, this.#parts, known);
       this.#estimatedTokens = known.units.inputTokens;
       const { rulesOf } = this.#context;
       const isLarge = looksTooLarge(rulesOf(known.project, known.requestedModel), known);
@@ -96,8 +99,8 @@ export class CountedExchange implements RunningExchange {
     if (this.#ended) return;
     if (this.#ticket !== null) this.#context.scheduler.leave(this.#ticket);
     this.#attempt?.abort();
-    if (this.#parts.sink.headSent) {
-      this.#parts.sink.destroy();
+    if (this.#sink.headSent) {
+      this.#sink.destroy();
       this.#end('failed', error.reason);
     } else this.#refuse(error);
   }
@@ -189,7 +192,7 @@ export class CountedExchange implements RunningExchange {
           contentType: headerValue(headers, 'content-type'),
           contentEncoding: headerValue(headers, 'content-encoding'),
         });
-        this.#parts.sink.head(status, this.#answerHeaders(headers, fields));
+        this.#sink.head(status, this.#answerHeaders(headers, fields));
       },
       data: (chunk) => {
         if (rejected !== null) {
@@ -200,7 +203,7 @@ export class CountedExchange implements RunningExchange {
         }
         tap?.push(chunk);
         this.#responseBytes += chunk.length;
-        return this.#parts.sink.write(chunk);
+        return this.#sink.write(chunk);
       },
       end: () => {
         if (rejected !== null) {
@@ -237,7 +240,7 @@ export class CountedExchange implements RunningExchange {
   /** Stop 8 of an answer that came whole, whatever its status. */
   async #answered(known: ClassifiedCall, rules: QuotaRules, tap: UsageTap | null): Promise<void> {
     // The client need not wait for our accounting.
-    this.#parts.sink.end();
+    this.#sink.end();
     this.#upstreamMs = this.#attempt?.upstreamMs ?? 0;
     const facts = tap === null ? null : await tap.end();
     this.#answer = facts;
@@ -276,9 +279,9 @@ export class CountedExchange implements RunningExchange {
     if (this.#ended) return;
     this.#status = 429;
     this.#responseBytes += body.length;
-    this.#parts.sink.head(429, this.#answerHeaders(head, fields));
-    this.#parts.sink.write(body);
-    this.#parts.sink.end();
+    this.#sink.head(429, this.#answerHeaders(head, fields));
+    this.#sink.write(body);
+    this.#sink.end();
     this.#end('upstream_rejected', kind);
   }
 
@@ -304,8 +307,8 @@ export class CountedExchange implements RunningExchange {
       this.#attempt?.settle(takenUnits(known, rules, { facts, isOk: false, estimated }));
     }
     if (this.#ended) return;
-    if (this.#parts.sink.headSent) {
-      this.#parts.sink.destroy();
+    if (this.#sink.headSent) {
+      this.#sink.destroy();
       this.#end('failed', null);
       return;
     }
@@ -325,10 +328,10 @@ export class CountedExchange implements RunningExchange {
   /** Answers with an error of ours. */
   #refuse(error: ProxyError, outcome: Outcome = 'refused'): void {
     if (this.#ended) return;
-    const { sink, endpoint, call } = this.#parts;
+    const { endpoint, call } = this.#parts;
     this.#status = error.httpStatus;
     this.#message = error.message;
-    replyWithError(sink, error, {
+    replyWithError(this.#sink, error, {
       surface: endpoint.surface === 'pass' ? 'gemini' : endpoint.surface,
       array: endpoint.streams === 'array',
       extra: [
@@ -336,24 +339,10 @@ export class CountedExchange implements RunningExchange {
         call.requestId,
         'x-headgate-queued-ms',
         String(Math.round(this.#queuedMs)),
-        ...this.#fieldsNow(),
+        ...rateLimitFieldsNow(this.#context, this.#classified),
       ],
     });
     this.#end(outcome, error.reason);
-  }
-
-  #fieldsNow(): string[] {
-    const { ledger, rulesOf, timeline } = this.#context;
-    const known = this.#classified;
-    if (known === null) return [];
-    try {
-      const atMs = timeline.nowMs();
-      const rules = rulesOf(known.project, known.requestedModel);
-      return rateLimitFields(ledger.transact(() => ledger.windows(rules, atMs)).windows, atMs);
-    } catch {
-      // The refusal matters more than what decorates it; a busy database says nothing here.
-      return [];
-    }
   }
 
   #end(outcome: Outcome, reason: string | null): void {

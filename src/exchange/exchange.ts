@@ -11,6 +11,7 @@ import { createAgentNames } from './agent-names.ts';
 import type { ExchangeRecord, InboundCall, ReplySink } from './call.ts';
 import { CountedExchange } from './counted-exchange.ts';
 import { PassedExchange } from './passed-exchange.ts';
+import type { ExchangeRecording, UnkeptExchange } from './recording-sink.ts';
 import type { Settings } from './settings.ts';
 import type { TokenCounter } from './token-counter.ts';
 import { createTokenCounter } from './token-counter.ts';
@@ -33,6 +34,8 @@ export interface ExchangeEvents {
     reason: string;
     waitMs: number;
   }) => void;
+  /** An exchange was to be recorded and was not. */
+  readonly unkept?: (exchange: UnkeptExchange) => void;
 }
 
 export interface ExchangeOptions {
@@ -54,6 +57,8 @@ export interface ExchangeOptions {
     receivedAtMs: number;
   }) => void;
   readonly events: ExchangeEvents;
+  /** Keeps exchanges as sessions; null or absent keeps none. */
+  readonly recording?: ExchangeRecording | null;
 }
 
 /** What the exchanges of one daemon share. */

@@ -1,4 +1,6 @@
 import type { WindowState } from '../quota/ledger.ts';
+import type { ClassifiedCall } from './classified-call.ts';
+import type { ExchangeContext } from './exchange.ts';
 
 /**
  * RateLimit-Policy and RateLimit (IETF draft-ietf-httpapi-ratelimit-headers-10, structured fields):
@@ -17,4 +19,20 @@ export function rateLimitFields(windows: readonly WindowState[], atMs: number): 
   }
   if (policies.length === 0) return [];
   return ['ratelimit-policy', policies.join(', '), 'ratelimit', limits.join(', ')];
+}
+
+/** The same fields of a call that is refused; empty where it was not even understood. Never throws. */
+export function rateLimitFieldsNow(
+  { ledger, rulesOf, timeline }: ExchangeContext,
+  known: ClassifiedCall | null,
+): string[] {
+  if (known === null) return [];
+  try {
+    const atMs = timeline.nowMs();
+    const rules = rulesOf(known.project, known.requestedModel);
+    return rateLimitFields(ledger.transact(() => ledger.windows(rules, atMs)).windows, atMs);
+  } catch {
+    // The refusal matters more than what decorates it; a busy database says nothing here.
+    return [];
+  }
 }
