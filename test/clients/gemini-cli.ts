@@ -41,8 +41,8 @@ export interface GeminiCli {
   chats(): readonly string[];
 }
 
-/** Gemini CLI that calls `url`, with the key that SDKs are given for headgate. */
-export function geminiCliFor(t: Test, { url, model }: { url: string; model: string }): GeminiCli {
+/** Gemini CLI that calls the gate wherever it is by then, with the key that SDKs are given for it. */
+export function geminiCliFor(t: Test, gate: { readonly url: string }, model: string): GeminiCli {
   const directory = mkdtempSync(join(tmpdir(), 'headgate-gemini-cli-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
   const home = join(directory, 'home');
@@ -64,7 +64,7 @@ export function geminiCliFor(t: Test, { url, model }: { url: string; model: stri
           PATH: process.env['PATH'],
           HOME: home,
           GEMINI_API_KEY: 'headgate',
-          GOOGLE_GEMINI_BASE_URL: url,
+          GOOGLE_GEMINI_BASE_URL: gate.url,
         },
       });
       // It would wait for a message on its standard input.
