@@ -63,7 +63,8 @@ async function open(
 /** A refusal with what there is to choose from; anything else as it is. */
 export function explained(error: unknown, context: CliContext): unknown {
   if (!(error instanceof ProxyError)) return error;
-  const lines = [printableText(error.message), ...detailLines(error, columnsOf(context.stderr))];
+  const width = context.stderr.isTTY ? columnsOf(context.stderr) : Infinity;
+  const lines = [printableText(error.message), ...detailLines(error, width)];
   const outcome = error.reason === 'CONFIG_INVALID' ? 'badConfig' : 'failed';
   return new CommandFailure(outcome, lines.join('\n'), error);
 }
@@ -81,12 +82,13 @@ function agentRow({ id, type, model }: JsonObject): readonly string[] {
   return [cell(id), cell(type), cell(model)];
 }
 
+/** What is there first: paths are long, and the end of a line is what a narrow terminal cuts. */
 function rootRow({ root, exists, sessions, newest }: JsonObject): readonly string[] {
-  if (exists !== true) return [cell(root), 'is not there'];
+  if (exists !== true) return ['not there', cell(root)];
   const last = cell(newest);
   return [
+    sessions === 0 ? 'no session' : counted(Number(sessions), 'session'),
     cell(root),
-    sessions === 0 ? 'holds no session' : counted(Number(sessions), 'session'),
     last === '' ? '' : `newest: ${last}`,
   ];
 }

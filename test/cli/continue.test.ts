@@ -202,7 +202,7 @@ t.test('What the conversations refuse is told with what there is to choose from.
   t.equal(absent.code, 1);
   t.match(
     absent.stderr,
-    /no session nowhere\.\n {2}\/logs +1 session +newest: log_1\n {2}\/nowhere +is not there\n/,
+    /no session nowhere\.\n {2}1 session +\/logs +newest: log_1\n {2}not there +\/nowhere\n/,
   );
 });
 

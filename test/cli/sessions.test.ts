@@ -127,5 +127,5 @@ t.test('A session that is not there exits with 1 and lists the roots.', async (t
     conversations,
   });
   t.match({ code, stdout }, { code: 1, stdout: '' });
-  t.match(stderr, 'headgate: There is no session nope.\n  /logs     1 session     newest: log_1\n');
+  t.match(stderr, 'headgate: There is no session nope.\n  1 session  /logs     newest: log_1\n');
 });
