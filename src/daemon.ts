@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { homedir } from 'node:os';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import type { LoadedConfig } from './config/loaded.ts';
@@ -14,9 +15,11 @@ import type { Metrics, PartitionSnapshot } from './metrics/metrics.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { startChores } from './operation/chores.ts';
 import { Configuration } from './operation/configuration.ts';
+import { createConversationsThread } from './operation/conversations-thread.ts';
 import { createJournal, usageRowOf } from './operation/journal.ts';
 import { ModelNames } from './operation/model-names.ts';
 import { createOperator } from './operation/operator.ts';
+import { createSessionDesk } from './operation/session-desk.ts';
 import { Calibration } from './quota/calibration.ts';
 import { Scheduler } from './queue/scheduler.ts';
 import type { Scenario } from './simulator/scenario.ts';
@@ -65,6 +68,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { clock = systemClock, random = Math.random } = options;
   const parts = buildParts({ ...options, clock });
   const { configuration, store, exchange, scheduler, chores, upstream, names, state } = parts;
+  const { desk, conversations } = parts;
   const { simulate = configuration.current.simulate, scenario = makeScenario() } = options;
   let simulator: Simulator | null = null;
   let server: HttpServer;
@@ -97,13 +101,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     const message = 'headgate is stopping. Please retry in 5s.';
     scheduler.stop(new ProxyError('DRAINING', message, { retryAfterMs: DRAINING_RETRY_MS }));
     const deadlineMs = clock.monotonicMs() + configuration.current.queue.drainMs;
-    while (exchange.running > 0 && clock.monotonicMs() < deadlineMs) {
+    while (exchange.running + desk.running > 0 && clock.monotonicMs() < deadlineMs) {
       await new Promise<void>((resolve) => {
         clock.after(DRAIN_LOOK_MS, resolve);
       });
     }
     exchange.cutAll();
     await server.close();
+    await conversations.close();
     exchange.close();
     chores.close();
     chores.writeLearned();
@@ -127,7 +132,7 @@ type Parts = ReturnType<typeof buildParts>;
 
 /** Builds every part once and connects them; nothing listens yet. */
 function buildParts(options: BuildOptions) {
-  const { clock } = options;
+  const { clock, logger } = options;
   const engine = buildEngine(options);
   const { state, configuration, store, calibration, names, scheduler, metrics, journal } = engine;
   const { rulesOf, note } = engine;
@@ -140,6 +145,12 @@ function buildParts(options: BuildOptions) {
     const row = usageRowOf(ended, timeline.nowMs() + timeline.upstreamOffsetMs);
     if (row !== null) note(() => learning.addUsage(row));
   };
+  const conversations = createConversationsThread({
+    databasePath: store.path,
+    home: homedir(),
+    settings: () => configuration.current.sessions,
+    onError: (error) => logger.error('reading session logs failed', { err: error }),
+  });
   const exchange = new Exchange({
     clock,
     timeline,
@@ -153,6 +164,22 @@ function buildParts(options: BuildOptions) {
     learnAlias: (alias, model) => names.learn(alias, model),
     observeDate: throttled(DATE_READ_MS, (observed) => note(() => store.observeDate(observed))),
     events: { ...journal, record },
+    recording: {
+      wants: ({ requestId, sessionName }) => {
+        const wanted = configuration.current.sessions.record;
+        if (wanted === 'off' || desk.isContinuing(requestId)) return false;
+        return wanted === 'all' || sessionName !== null;
+      },
+      keep: (kept) => conversations.record(kept),
+    },
+  });
+  const desk = createSessionDesk({
+    conversations,
+    clock,
+    exchange,
+    logger,
+    version: VERSION,
+    recordContinuation: (format, outcome) => metrics.recordContinuation(format, outcome),
   });
   const operator = createOperator({
     clock,
@@ -167,7 +194,7 @@ function buildParts(options: BuildOptions) {
   state.snapshot = () => operator.snapshot();
   const rollupsMs = () => configuration.current.retention.rollupsMs;
   const chores = startChores({ clock, calibration, learning, note, rollupsMs });
-  return { ...engine, upstream, exchange, operator, chores };
+  return { ...engine, upstream, exchange, operator, chores, conversations, desk };
 }
 
 /** The parts that decide which call goes when, and what they need. */
@@ -234,7 +261,7 @@ function buildEngine({ load, clock, logger }: BuildOptions) {
 /** Opens the address, to everything that the parts can answer. */
 function openServer(
   { clock, logger }: BuildOptions,
-  { configuration, metrics, exchange, operator }: Parts,
+  { configuration, metrics, exchange, operator, desk }: Parts,
 ): Promise<HttpServer> {
   const prefix = randomBytes(5).toString('hex');
   let requests = 0;
@@ -242,6 +269,7 @@ function openServer(
     listen: configuration.current.listen,
     clock,
     control: operator,
+    sessions: desk,
     metrics,
     version: VERSION,
     exchange,

@@ -50,6 +50,11 @@ export function createJournal(options: {
       const wait = Number.isFinite(waitMs) ? `${(waitMs / 1000).toFixed(1)} s` : 'a while';
       logger.info(`shadow: ${model} ${agent} would have waited ${wait} (${reason})`);
     },
+    unkept: ({ requestId, session, agent, error }) =>
+      logger.warn(
+        `not recorded: a call of ${agent} for ${session ?? 'a session of its own'}: ${error.message}`,
+        { requestId },
+      ),
   };
 }
 
