@@ -1,6 +1,7 @@
 import type { ConfinedDirectory, SessionReader } from '../session.ts';
 import { coordinationFiles, coordinationReader } from './coordination.ts';
 import { geminiCliChatFiles, geminiCliReader } from './gemini-cli.ts';
+import { headgateReader } from './headgate.ts';
 import { massgenReader } from './massgen.ts';
 import { sessionStoreReader } from './session-store.ts';
 
@@ -10,6 +11,7 @@ const READERS: readonly SessionReader[] = [
   sessionStoreReader,
   geminiCliReader,
   coordinationReader,
+  headgateReader,
 ];
 
 /** Reader of a log by its content; null when it is no session log that is known here. */
