@@ -5,7 +5,7 @@ import { asObject, parseJson } from '../gemini/json-value.ts';
 import type { JsonObject } from '../gemini/json-value.ts';
 import { readAnswer } from './answer-text.ts';
 import { newContents, normaliseContents, prefixHashes, readContents } from './contents.ts';
-import type { RecordLine, RecordSettings } from './recording-line.ts';
+import type { NewLine, RecordSettings } from './recording-line.ts';
 import type { RecordState } from './recording-state.ts';
 import { Recording, withoutContents } from './recording.ts';
 import type { GeminiContent } from './session.ts';
@@ -76,7 +76,7 @@ export class Recorder {
     if (answer.isUnreadable) throw unreadable(`the answer: ${answer.error ?? ''}`);
     if (answer.error !== null || normaliseContents(answer.contents).length === 0) return;
     const request = readRequest(exchange.request);
-    const lineFor = (state: RecordState): RecordLine => {
+    const lineFor = (state: RecordState): NewLine => {
       const fresh = newContents(state, request.contents);
       if (fresh === null) throw unreadable('the request has no contents');
       const { keep, contents, bare } = fresh;
@@ -87,7 +87,6 @@ export class Recorder {
         agent: exchange.agent,
         model: exchange.model,
         keep,
-        prefix: keep === 0 ? null : (state.prefixes[keep - 1] ?? null),
         bare,
         contents,
         settings: state.changesTo(request.settings),
@@ -105,10 +104,10 @@ export class Recorder {
   #addToConversation(
     exchange: RecordedExchange,
     { contents }: ReadRequest,
-    lineFor: (state: RecordState) => RecordLine,
+    lineFor: (state: RecordState) => NewLine,
   ): void {
     // A turn may have been taken meanwhile that this client knows nothing of.
-    const lineAtEnd = (state: RecordState): RecordLine | null => {
+    const lineAtEnd = (state: RecordState): NewLine | null => {
       const line = lineFor(state);
       return line.keep === state.contents.length ? line : null;
     };
@@ -132,7 +131,7 @@ export class Recorder {
   #add(
     name: string,
     { startedAtMs }: RecordedExchange,
-    lineFor: (state: RecordState) => RecordLine | null,
+    lineFor: (state: RecordState) => NewLine | null,
   ): RecordState | null {
     const path = join(this.#directory(), name);
     const record = this.#records.get(path) ?? new Recording(path);

@@ -40,6 +40,8 @@ export interface RecordLine {
   readonly keep: number;
   /** Hash of those, so that a reader sees when it knows others; null where nothing stays. */
   readonly prefix: string | null;
+  /** Hash of those and of all that this line adds, so that a reader sees when it is damaged. */
+  readonly hash: string;
   /** The request carried no history although there was one. */
   readonly bare: boolean;
   /** What came after them, as sent. */
@@ -54,6 +56,9 @@ export interface RecordLine {
   /** The question as text, where it is another than the texts of `contents`. */
   readonly question: string | null;
 }
+
+/** A line as it is made up; the hashes come of where it is put. */
+export type NewLine = Omit<RecordLine, 'prefix' | 'hash'>;
 
 /** Longer conversations than any model takes; a larger number is damage. */
 const KEEP_MAX = 100_000;
@@ -80,6 +85,7 @@ export function lineText(line: RecordLine): string {
     model: line.model,
     keep: line.keep,
     ...(prefix === null ? {} : { prefix }),
+    hash: line.hash,
     ...(bare ? { bare } : {}),
     contents: line.contents,
     ...line.settings,
@@ -98,13 +104,17 @@ export function readLine(
   const value = asObject(parseJson(text));
   if (value === null) return 'is cut short or damaged';
   if (value['headgate'] !== undefined) return { header: value };
-  const keep = value['keep'];
+  const { keep } = value;
+  const prefix = asString(value['prefix']);
+  const hash = asString(value['hash']);
   const answer = readContents(value['answer']);
   const isExchange =
     typeof keep === 'number' &&
     Number.isSafeInteger(keep) &&
     keep >= 0 &&
     keep <= KEEP_MAX &&
+    (keep === 0) === (prefix === null) &&
+    hash !== null &&
     Array.isArray(value['contents']) &&
     asArray(value['answer']).length === answer.length;
   if (!isExchange) return 'is no exchange';
@@ -117,7 +127,8 @@ export function readLine(
       agent: asString(value['agent']) ?? 'agent',
       model: asString(value['model']) ?? '',
       keep,
-      prefix: keep === 0 ? null : asString(value['prefix']),
+      prefix,
+      hash,
       bare: value['bare'] === true,
       contents: readContents(value['contents']),
       settings: Object.fromEntries(settings.map((name) => [name, value[name]])),

@@ -1,7 +1,7 @@
 import type { JsonObject } from '../gemini/json-value.ts';
 import type { KnownContents } from './contents.ts';
 import { normaliseContents, prefixHashes } from './contents.ts';
-import type { RecordLine, RecordSettings, SettingName } from './recording-line.ts';
+import type { NewLine, RecordLine, RecordSettings, SettingName } from './recording-line.ts';
 import { isNewer, readLine, SETTING_NAMES } from './recording-line.ts';
 import type { GeminiContent } from './session.ts';
 
@@ -47,7 +47,6 @@ export class RecordState implements KnownContents {
   #header: JsonObject | null = null;
   #updatedAtMs: number | null = null;
   #lineNumber = 0;
-  #isLineLost = false;
   lastKeep = 0;
   lastNew: string | null = null;
   lastBare = false;
@@ -110,6 +109,14 @@ export class RecordState implements KnownContents {
     }
   }
 
+  /** The line as it is to be written. */
+  seal(line: NewLine): RecordLine {
+    const prefix = line.keep === 0 ? null : (this.prefixes[line.keep - 1] ?? null);
+    const normal = normaliseContents([...line.contents, ...line.answer]);
+    const hash = prefixHashes(normal, prefix ?? '').at(-1) ?? '';
+    return { ...line, prefix, hash };
+  }
+
   /** Takes in a line that has just been written. */
   apply(line: RecordLine): void {
     this.#lineNumber += 1;
@@ -121,8 +128,10 @@ export class RecordState implements KnownContents {
     try {
       const read = readLine(text);
       if (typeof read === 'string') problem = `${read}; it is left out`;
-      else if ('line' in read) return this.#apply(read.line);
-      else {
+      else if ('line' in read) {
+        if (this.#apply(read.line)) return;
+        problem = 'is damaged; it is left out';
+      } else {
         this.#header ??= read.header;
         if (!isNewer(read.header)) return;
         return this.#tell('was written by a newer headgate; what it does not know is left out');
@@ -131,11 +140,11 @@ export class RecordState implements KnownContents {
       // JSON that is nested deeper than the stack.
       problem = 'is damaged; it is left out';
     }
-    this.#isLineLost = true;
     this.#tell(problem);
   }
 
-  #apply(line: RecordLine): void {
+  /** False, and nothing is changed, when what the line says is not what was written. */
+  #apply(line: RecordLine): boolean {
     // What can fail, on JSON deeper than the stack, comes before anything is changed.
     const raw = [...line.contents, ...line.answer];
     const normal = normaliseContents(raw);
@@ -145,9 +154,9 @@ export class RecordState implements KnownContents {
       if (value === null) settings.delete(name);
       else if (value !== undefined) settings.set(name, JSON.stringify(value));
     }
+    const hashes = prefixHashes(normal, line.prefix ?? '');
+    if (hashes.at(-1) !== line.hash) return false;
     this.#keep(line);
-    const base = line.prefix ?? this.#items.at(-1)?.hash ?? '';
-    const hashes = prefixHashes(normal, base);
     for (const [index, { role, hasFunctionResponse, from, to }] of normal.entries()) {
       const parts = raw.slice(from, to).flatMap((content) => content.parts);
       this.#items.push({
@@ -164,24 +173,19 @@ export class RecordState implements KnownContents {
     this.#updatedAtMs = Math.max(this.#updatedAtMs ?? 0, line.endedAtMs);
     this.#settings = settings;
     this.#agents.set(line.agent, { model: line.model, settings });
-    this.#isLineLost = false;
+    return true;
   }
 
-  /** Leaves as many contents as the line keeps, and takes for lost what it does not know of them. */
+  /** Leaves the contents that the line keeps. Where others stand there, those are taken for lost. */
   #keep({ keep, prefix }: RecordLine): void {
     const items = this.#items;
-    const known = items.length;
-    const hash = items[keep - 1]?.hash ?? null;
-    items.length = Math.min(known, keep);
-    if (known < keep) {
-      this.#tell(`builds on ${keep - known} contents that are lost`);
-      while (items.length < keep) items.push(LOST);
-    } else if (keep > 0 && prefix !== null && hash !== null && hash !== prefix) {
-      this.#tell('builds on other contents than stand before it');
-      if (this.#isLineLost) for (const index of items.keys()) items[index] = LOST;
-    }
-    const last = items.at(-1);
-    if (last !== undefined && prefix !== null) items[keep - 1] = { ...last, hash: prefix };
+    const isKnown = keep === 0 || items[keep - 1]?.hash === prefix;
+    if (!isKnown) this.#tell('builds on contents that are lost');
+    // Of fewer contents than it keeps, those that are known are the first of them.
+    if (!isKnown && items.length >= keep) items.length = 0;
+    items.length = Math.min(items.length, keep);
+    while (items.length < keep) items.push(LOST);
+    if (!isKnown) items[keep - 1] = { ...LOST, hash: prefix };
   }
 
   #tell(problem: string): void {

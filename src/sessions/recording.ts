@@ -16,7 +16,7 @@ import type { JsonObject } from '../gemini/json-value.ts';
 import { openConfined } from './confined-directory.ts';
 import { textOfContents } from './contents.ts';
 import type { NewTurn, TakenTurn } from './contracts.ts';
-import type { RecordHeader, RecordLine } from './recording-line.ts';
+import type { NewLine, RecordHeader } from './recording-line.ts';
 import { headerText, lineText, readLine } from './recording-line.ts';
 import { RecordState } from './recording-state.ts';
 import type { GeminiContent } from './session.ts';
@@ -66,14 +66,15 @@ export class Recording {
    *
    * @throws ProxyError TURN_NOT_WRITTEN; the record then reads as before.
    */
-  append(header: RecordHeader, make: (state: RecordState) => RecordLine | null): boolean {
+  append(header: RecordHeader, make: (state: RecordState) => NewLine | null): boolean {
     let descriptor: number | null = null;
     try {
       const isNew = makeDirectory(this.#directory);
       descriptor = openRecord(this.#directory);
       const endsInLine = this.#takeIn(descriptor);
-      const line = make(this.#state);
-      if (line === null) return false;
+      const made = make(this.#state);
+      if (made === null) return false;
+      const line = this.#state.seal(made);
       const before = this.#offset === 0 ? `${headerText(header)}\n` : endsInLine ? '' : '\n';
       this.#write(descriptor, Buffer.from(`${before}${lineText(line)}\n`));
       this.#state.apply(line);
@@ -149,7 +150,6 @@ export function appendTurn(
       agent: id,
       model: turn.model,
       keep: state.contents.length,
-      prefix: state.prefixes.at(-1) ?? null,
       bare: false,
       contents,
       settings: state.changesTo({

@@ -76,8 +76,7 @@ t.test('parts other than text compare in both spellings, and by what they hold',
     { parts: [{ inline_data: { data: 'AA==', mime_type: 'image/png' } }] },
   ];
   t.equal(hashOf(readContents(camel)), hashOf(readContents(snake)));
-  const other = structuredClone(camel);
-  other[0]!.parts[0]!.functionCall!.args.a_b = 2;
+  const other: unknown = JSON.parse(JSON.stringify(camel).replace('"d":2', '"d":4'));
   t.not(hashOf(readContents(other)), hashOf(readContents(camel)), 'other arguments');
   // The arguments' own keys are data.
   t.not(
@@ -161,7 +160,7 @@ t.test('results of functions go on from the call', async (t) => {
   t.equal(normaliseContents([user('x')])[0]?.hasFunctionResponse, false);
 });
 
-t.test('kept and new together are always what was sent', async (t) => {
+t.test('kept and new together are always what was sent', async () => {
   const content = fc.record({
     role: fc.constantFrom('user' as const, 'model' as const),
     parts: fc.array(fc.record({ text: fc.constantFrom('', 'a', 'b') }), { maxLength: 2 }),
