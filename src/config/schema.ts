@@ -203,7 +203,7 @@ const SESSIONS = section('Past conversations that can be continued.', {
   }),
   write: choice(
     ['in_place', 'beside'],
-    'Where a continued turn goes: a new turn_N in the session, or a directory beside it. Existing files never change.',
+    'Where a continued turn goes: into the session, as its tool would write it, or into a record of its own in record_dir. Existing files never change.',
     'in_place',
   ),
   record: choice(
