@@ -8,6 +8,7 @@ import { createLogger } from '../log.ts';
 import { type Simulator, startSimulator } from '../simulator/simulator.ts';
 import { CommandFailure, type CliContext, printLine } from './context.ts';
 import { runFleet } from './demo-fleet.ts';
+import { demoSession } from './demo-session.ts';
 import {
   DEMO_LIMITS,
   DEMO_MODELS,
@@ -62,6 +63,9 @@ async function demo(context: CliContext, flags: DemoFlags): Promise<void> {
   const without = await runWithout(context, options);
   say();
   for (const line of reportLines(withHeadgate, without, style)) say(line);
+  say();
+  say(style.bold('3. A past conversation goes on'));
+  await demoSession(context, style);
   say();
   for (const line of NEXT_STEPS) say(line);
   if (withHeadgate.rejections > 0) {
