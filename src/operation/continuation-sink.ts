@@ -9,6 +9,8 @@ import type { ModelAnswer } from '../sessions/conversations.ts';
 /** A turn's answer is some kilobytes; beyond this it could not be written as one. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 
+const OWN_HEADER = /^(x-headgate-queued|ratelimit)/i;
+
 /** The model's answer, and what of its headers is ours to pass on. */
 export interface ContinuedAnswer extends ModelAnswer {
   /** Flat: time in the queue and rate limit fields; the reply knows the request id itself. */
@@ -140,8 +142,7 @@ function retryAfterMsOf(headers: readonly string[]): number | null {
 }
 
 function ownHeaders(headers: readonly string[]): readonly string[] {
-  const isOwn = (name = '') => /^(x-headgate-queued|ratelimit)/i.test(name);
-  return headers.filter((_, at) => isOwn(headers[at - (at % 2)]));
+  return headers.filter((_, at) => OWN_HEADER.test(headers[at - (at % 2)] ?? ''));
 }
 
 function isReason(text: string): text is ErrorReason {

@@ -35,12 +35,13 @@ function serve(port: NonNullable<typeof parentPort>, { databasePath, home }: Thr
     close: () => conversations.close(),
   } satisfies Record<ThreadCall['method'], (...args: readonly unknown[]) => Promise<unknown>>;
 
+  function answer(reply: ThreadReply): void {
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, no window
+    port.postMessage(reply);
+  }
+
   port.on('message', (call: ThreadCall) => {
     settings = call.settings;
-    const answer = (reply: ThreadReply): void => {
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, no window
-      port.postMessage(reply);
-    };
     methods[call.method](...call.args).then(
       (value) => answer({ id: call.id, ok: true, value }),
       (error: unknown) => answer({ id: call.id, ok: false, error: sentError(error) }),

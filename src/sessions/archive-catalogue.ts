@@ -21,7 +21,7 @@ import type { SessionLog } from './session.ts';
 import { keyOf, type SessionIndex, type SessionIndexRow } from './session-index.ts';
 
 /** Rows that are kept back to be written in one transaction. */
-const ROWS_BETWEEN_WRITES = 500;
+const ROWS_BETWEEN_WRITES = 50;
 /** First questions that are held in memory, 2 MB at most. */
 const QUESTIONS_MAX = 10_000;
 

@@ -21,14 +21,21 @@ export function listingOf(all: readonly Catalogued[]): Listing {
   );
   const insteadOf = new Map<string, Catalogued>();
   const owners = new Map(sorted.flatMap((one) => (one.log.store ? [[one.log.store, one]] : [])));
+  // Gemini CLI leaves a chat without a question behind whenever it resumes one: newer, and empty.
   const chats = new Map<string, Catalogued>();
+  for (const one of sorted.toReversed()) {
+    const { format, sessionId, turns } = one.row;
+    const known = sessionId === null ? undefined : chats.get(sessionId);
+    if (format !== 'gemini-cli' || sessionId === null) continue;
+    if (turns > 0 || known === undefined || known.row.turns === 0) chats.set(sessionId, one);
+  }
   const logs = sorted.filter((one) => {
     const { format, sessionId } = one.row;
     let other: Catalogued | undefined;
     if (format === STORE_FORMAT) other = owners.get(one.row.directory);
     if (format === 'gemini-cli' && sessionId !== null) {
-      other = chats.get(sessionId);
-      if (other === undefined) chats.set(sessionId, one);
+      const listed = chats.get(sessionId);
+      if (listed !== one) other = listed;
     }
     if (other !== undefined) insteadOf.set(keyOf(one.row), other);
     return other === undefined;

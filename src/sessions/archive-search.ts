@@ -94,7 +94,8 @@ export class LogSearch {
 
   async #latest(): Promise<FoundLog> {
     const { logs } = await this.#listing();
-    const [newest] = logs;
+    // One without a turn cannot be continued: a tool was started and asked nothing.
+    const newest = logs.find(({ row }) => row.turns > 0) ?? logs[0];
     if (newest === undefined) throw await this.#notFound('latest');
     return { log: newest.log, foundBy: newestOf(logs.length) };
   }

@@ -17,8 +17,13 @@ import type { ConfinedDirectory, Entry, ReadResult } from './session.ts';
 /** Entries of one directory that are looked at; logs have tens, and a listing is held in memory. */
 const ENTRIES_MAX = 10_000;
 
+/** Entries asked of the system at once. */
+const LISTING_BUFFER = 256;
+
 /** Longest path, in UTF-16 units, that is looked at: PATH_MAX of Linux is 4,096 bytes. */
 const PATH_LENGTH_MAX = 4096;
+
+const OUTSIDE = 'is outside the directory';
 
 /** Errors after which there is nothing at the path, rather than something that is refused. */
 const ABSENT_CODES: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ENAMETOOLONG']);
@@ -69,7 +74,7 @@ export function resolveInside(root: string, requested: string): string | null {
 
 function resolveDirectory(path: string): string | null {
   try {
-    const resolved = realpathSync(path);
+    const resolved = realpathSync.native(path);
     return statSync(resolved).isDirectory() ? resolved : null;
   } catch {
     return null;
@@ -97,8 +102,10 @@ function isInside(root: string, resolved: string): boolean {
 function listEntries(root: string, directory: string): readonly Entry[] {
   const entries: Entry[] = [];
   try {
-    if (kindOf(root, directory) !== 'directory') return entries;
-    const handle = opendirSync(realpathSync(join(root, directory)));
+    if (lexicalProblem(directory) !== null) return entries;
+    const resolved = realpathSync.native(join(root, directory));
+    if (!isInside(root, resolved)) return entries;
+    const handle = opendirSync(resolved, { bufferSize: LISTING_BUFFER });
     try {
       while (entries.length < ENTRIES_MAX) {
         const entry = handle.readSync();
@@ -119,7 +126,7 @@ function kindOf(root: string, path: string): Entry['kind'] | null {
   if (lexicalProblem(path) !== null) return null;
   try {
     const full = join(root, path);
-    if (!isInside(root, realpathSync(full))) return null;
+    if (!isInside(root, realpathSync.native(full))) return null;
     // A trailing slash would make lstat follow the link.
     const found = path.endsWith('/') ? statSync(full) : lstatSync(full);
     if (found.isFile()) return 'file';
@@ -137,15 +144,16 @@ function readInside(root: string, path: string, bytesMax: number): ReadResult | 
   const full = join(root, path);
   let descriptor: number | null = null;
   try {
-    if (!isInside(root, realpathSync(full))) return 'is outside the directory';
     const before = lstatSync(full);
+    // What lies outside is told as such, whatever it is.
+    if (!before.isFile() && !isInside(root, realpathSync.native(full))) return OUTSIDE;
     if (before.isSymbolicLink()) return 'is a symbolic link';
     // Asked before opening, because opening a device can already have an effect.
     if (!before.isFile()) return 'is not a regular file';
     descriptor = openSync(full, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     const stat = fstatSync(descriptor);
+    if (!openedInside(root, full, descriptor)) return OUTSIDE;
     if (!stat.isFile()) return 'is not a regular file';
-    if (!openedInside(root, full, descriptor)) return 'is outside the directory';
     return readBounded(descriptor, stat.size, bytesMax);
   } catch (error) {
     return problemOf(error);
@@ -160,7 +168,7 @@ function openedInside(root: string, full: string, descriptor: number): boolean {
   try {
     opened = readlinkSync(`/proc/self/fd/${descriptor}`);
   } catch {
-    const resolved = realpathSync(full);
+    const resolved = realpathSync.native(full);
     const named = lstatSync(resolved);
     const held = fstatSync(descriptor);
     return isInside(root, resolved) && named.dev === held.dev && named.ino === held.ino;

@@ -185,6 +185,14 @@ t.test('of two chats with one session id the newer one is listed', async (t) => 
     at: '2025-10-08T11:00:00Z',
   });
   put(join(chats, 'session-2025-10-08T11-00-dddd.json'), 'no chat');
+  // A chat that was resumed and asked nothing: newer than the one that holds the conversation.
+  put(join(chats, 'session-2025-10-09T12-00-eeee.json'), {
+    sessionId: 'id-1',
+    projectHash: 'abc',
+    startTime: '2025-10-09T12:00:00Z',
+    lastUpdated: '2025-10-09T12:00:00Z',
+    messages: [],
+  });
   const archive = archiveOf(top);
   t.strictSame(await names(archive), [
     'project/chats/session-2025-10-09T11-00-bbbb.json',

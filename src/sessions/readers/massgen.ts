@@ -36,9 +36,14 @@ export function massgenSessionId(directory: ConfinedDirectory): string | null {
       .filter((name) => ATTEMPT.test(name))
       .map((name) => within(path, name)),
   ]);
-  const metadata = runs.map((path) => readExecutionMetadata(files, path));
+  const idIn = (paths: readonly string[]): string | null => {
+    const metadata = paths.map((path) => readExecutionMetadata(files, path));
+    return newestSessionId(inTime(metadata.filter((one) => one !== null)));
+  };
+  // All turns of a log are of one session: where the last ones tell its id, the others are not read.
   return (
-    newestSessionId(inTime(metadata.filter((one) => one !== null))) ??
+    idIn(runs.slice(-TURNS_LOOKED_INTO)) ??
+    idIn(runs.slice(0, -TURNS_LOOKED_INTO)) ??
     sessionIdInLogFile(files, turns)
   );
 }
