@@ -138,7 +138,7 @@ export class LocalConversations implements Conversations {
   }
 
   async close(): Promise<void> {
-    for (const claim of [...this.#begun.keys()]) await this.abandon(claim);
+    for (const claim of this.#begun.keys()) await this.abandon(claim);
     this.#options.onClose();
   }
 

@@ -5,9 +5,9 @@ import { openDatabase } from '../../src/store/database.ts';
 import { createSessionIndexStore } from '../../src/store/session-index-store.ts';
 
 const ROW: SessionIndexRow = {
-  directory: '/root/log',
+  directory: '/logs/log',
   file: null,
-  root: '/root',
+  root: '/logs',
   name: 'log',
   signature: '[]',
   format: 'massgen',
@@ -25,10 +25,10 @@ t.test('rows are kept, replaced and removed by directory and file', async (t) =>
   const index = createSessionIndexStore(connection);
   const chat: SessionIndexRow = { ...ROW, file: 'chats/a.json', sessionId: null, root: '/other' };
   index.put([ROW, chat]);
-  t.strictSame(index.read('/root'), [ROW]);
+  t.strictSame(index.read('/logs'), [ROW]);
   t.strictSame(index.read(null), [ROW, chat]);
   index.put([{ ...ROW, turns: 3 }]);
-  t.strictSame(index.read('/root'), [{ ...ROW, turns: 3 }]);
+  t.strictSame(index.read('/logs'), [{ ...ROW, turns: 3 }]);
   index.remove([ROW]);
   t.strictSame(index.read(null), [chat]);
   t.strictSame(index.read('/absent'), []);
@@ -46,7 +46,7 @@ t.test('a damaged row is left out', async (t) => {
   const connection = openDatabase(':memory:');
   t.teardown(() => connection.close());
   const index = createSessionIndexStore(connection);
-  const good = { ...ROW, directory: '/root/good' };
+  const good = { ...ROW, directory: '/logs/good' };
   for (const damage of ['', 'x', '{}', '[1]', 'null']) {
     index.put([ROW, good]);
     connection
