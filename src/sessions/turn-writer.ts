@@ -168,9 +168,9 @@ class InPlaceWriter {
       intents.prepare({ id, log: keyOf(this.#log), moves });
       for (const [index, move] of moves.entries()) {
         at = move.to;
-        const taken = this.#claim(plan.pieces[index], move);
-        if (taken === null) claimed.push(move);
-        else return this.#undone({ id, moves }, claimed, taken === 'taken' ? null : taken);
+        const refused = this.#claim(plan.pieces[index], move, claimed);
+        if (refused === null) continue;
+        return this.#undone({ id, moves }, claimed, refused === 'taken' ? null : refused);
       }
       for (const [index, move] of moves.entries()) {
         at = move.to;
@@ -208,15 +208,18 @@ class InPlaceWriter {
   }
 
   /** Null when it is ours; else "taken", or why we may not write here. */
-  #claim(piece: TurnPiece | undefined, move: TurnMove): string | null {
+  #claim(piece: TurnPiece | undefined, move: TurnMove, claimed: TurnMove[]): string | null {
     try {
       if (piece?.files.has('') === true) this.#files.writeFile(move.to, new Uint8Array());
       else this.#files.makeDirectory(move.to);
+      claimed.push(move);
       return null;
     } catch (error) {
       const code = errorCode(error);
       if (code === 'EEXIST') return 'taken';
       if (FORBIDDEN.has(code)) return `${dirname(move.to)} cannot be written (${code})`;
+      // Made, perhaps, and not brought to the disk.
+      claimed.push(move);
       throw error;
     }
   }

@@ -21,7 +21,7 @@ function plan({ log, session, turn, tries }: PlanOptions): TurnPlan | string {
   const directory = openConfined(log.directory);
   const store = log.store === null || log.store === directory.path ? null : open(log.store);
   const numbers = [directory, ...(store === null ? [] : [store])].flatMap(turnNumbersIn);
-  const number = Math.max(session.nextTurn, Math.max(0, ...numbers) + 1) + tries;
+  const number = Math.max(session.nextTurn + tries, ...numbers.map((known) => known + 1));
   const name = `turn_${number}`;
   const files = massgenTurnFiles(log, session, turn, number);
   const problem = whyNotReadBack(directory, files, turn, number);

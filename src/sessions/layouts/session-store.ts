@@ -34,7 +34,7 @@ export function storedTurnFiles(
 function plan({ log, session, turn, tries }: PlanOptions): TurnPlan | string {
   const directory = openConfined(log.directory);
   const last = turnNumbersIn(directory).at(-1) ?? 0;
-  const number = Math.max(session.nextTurn, last + 1) + tries;
+  const number = Math.max(session.nextTurn + tries, last + 1);
   const name = `turn_${number}`;
   const files = storedTurnFiles(session, turn, number);
   const placed = new Map([...files].map(([path, bytes]) => [`${name}/${path}`, bytes]));
