@@ -13,9 +13,9 @@ import type { SessionSettings } from './open-conversations.ts';
 
 /**
  * Garbage of parsing is collected early instead of growing the process: a log with 20 MB of answers
- * took 69 MiB above idle with this and 100 without (npm run bench -- sessions).
+ * took 80 MiB above idle with this and 100 without (npm run bench -- sessions).
  */
-const YOUNG_GENERATION_MB = 8;
+const YOUNG_GENERATION_MB = 16;
 
 export interface ConversationsThreadOptions extends ThreadData {
   /** Asked at every call. */
