@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
@@ -33,6 +34,8 @@ import { VERSION } from './version.ts';
 /** How often a stopping daemon looks whether the last call has ended. */
 const DRAIN_LOOK_MS = 20;
 const DRAINING_RETRY_MS = 5_000;
+/** Where there are sessions, the thread that reads them starts after the daemon itself has. */
+const WARM_MS = 500;
 /** The upstream's clock is read from an answer's Date header at most this often. */
 const DATE_READ_MS = 5_000;
 
@@ -87,6 +90,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     throw error;
   }
   state.url = server.url;
+  if (configuration.current.sessions.roots.some((root) => existsSync(root))) {
+    clock.after(WARM_MS, () => conversations.warm());
+  }
   const applied = () => {
     names.mergeConfigured(configuration.current.rateLimits.aliases.keys());
     scheduler.rematch();

@@ -24,8 +24,10 @@ export interface ConversationsThreadOptions extends ThreadData {
   readonly onError: (error: Error) => void;
 }
 
-/** Past conversations, worked on in a thread of their own that starts with the first call. */
+/** Past conversations, worked on in a thread of their own that starts with the first call at the latest. */
 export interface ConversationsThread extends Conversations {
+  /** Starts the thread now, so that the first call does not wait for it. */
+  warm(): void;
   /** Adds an exchange to its record; it is on the disk when this resolves. */
   record(exchange: RecordedExchange): Promise<void>;
 }
@@ -81,6 +83,9 @@ export function createConversationsThread(
   }
 
   return {
+    warm() {
+      worker ??= start();
+    },
     list: (page) => call('list', [page]),
     show: (name) => call('show', [name]),
     history: (name) => call('history', [name]),

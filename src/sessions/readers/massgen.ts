@@ -29,21 +29,21 @@ export const massgenReader: SessionReader = {
 export function massgenSessionId(directory: ConfinedDirectory): string | null {
   const files = new LogFiles(directory);
   const turns = ['.', ...turnNames(files)];
-  const runs = turns.flatMap((path) => [
+  const runsOf = (path: string): string[] => [
     path,
     ...files
       .directories(path)
       .filter((name) => ATTEMPT.test(name))
       .map((name) => within(path, name)),
-  ]);
+  ];
   const idIn = (paths: readonly string[]): string | null => {
-    const metadata = paths.map((path) => readExecutionMetadata(files, path));
+    const metadata = paths.flatMap(runsOf).map((path) => readExecutionMetadata(files, path));
     return newestSessionId(inTime(metadata.filter((one) => one !== null)));
   };
   // All turns of a log are of one session: where the last ones tell its id, the others are not read.
   return (
-    idIn(runs.slice(-TURNS_LOOKED_INTO)) ??
-    idIn(runs.slice(0, -TURNS_LOOKED_INTO)) ??
+    idIn(turns.slice(-TURNS_LOOKED_INTO)) ??
+    idIn(turns.slice(0, -TURNS_LOOKED_INTO)) ??
     sessionIdInLogFile(files, turns)
   );
 }
