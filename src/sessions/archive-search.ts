@@ -1,6 +1,7 @@
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { ProxyError } from '../errors.ts';
 import { LogCatalogue, type CatalogueOptions } from './archive-catalogue.ts';
+import { newestChat } from './archive-chats.ts';
 import type { Catalogued, Listing } from './archive-listing.ts';
 import { confined, contentsOf, inventoryOf, logAround } from './archive-place.ts';
 import { besideOf, existingRoots, isBeside, placesIn, resolved } from './archive-roots.ts';
@@ -156,7 +157,8 @@ export class LogSearch {
     root: string | null,
     foundBy: string,
   ): Promise<FoundLog> {
-    const { directory, file, format } = target;
+    const { directory, format } = target;
+    const file = target.file === null ? null : currentFile(directory, target.file, format);
     if (format === STORE_FORMAT) {
       const { insteadOf } = await this.#listing();
       const owner = insteadOf.get(directory)?.log ?? this.#ownerBeside(directory, root);
@@ -304,4 +306,10 @@ function logFile(directory: string, file: string): Extract<Target, { kind: 'log'
   const inside = contentsOf(directory).files.includes(file) ? confined(directory) : null;
   const format = inside === null ? null : readerFor(inside, file)?.format;
   return format ? { kind: 'log', directory, file, format, isInner: false } : null;
+}
+
+/** Of a chat that was continued, the file that holds all of it. */
+function currentFile(directory: string, file: string, format: string): string {
+  const project = format === 'gemini-cli' ? confined(directory) : null;
+  return project === null ? file : newestChat(project, file);
 }

@@ -22,9 +22,8 @@ export function repairContents(
   answer: string | null,
 ): RepairedContents {
   const repairs: string[] = [];
-  const merged = mergeRoles(kept);
-  const paired = pairCalls(merged);
-  if (partsOf(paired) < partsOf(merged)) {
+  const paired = pairCalls(mergeRoles(kept.map(withoutMisplaced)));
+  if (partsOf(paired) < partsOf(mergeRoles(kept))) {
     repairs.push('has function calls without a response; they are left out');
   }
   const contents = mergeRoles(paired);
@@ -34,6 +33,12 @@ export function repairContents(
     contents.push({ role: 'model', parts: [{ text: answer }] });
   }
   return { contents, repairs };
+}
+
+/** Only a model calls, and only a user's content answers. */
+function withoutMisplaced({ role, parts }: GeminiContent): GeminiContent {
+  const nameOf = role === 'model' ? responseOf : callOf;
+  return { role, parts: parts.filter((part) => nameOf(part) === null) };
 }
 
 /** Joins neighbours of one role and drops parts that are empty. */

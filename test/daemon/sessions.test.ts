@@ -57,6 +57,14 @@ t.test('a session goes on where it ended, with its own settings', async (t) => {
   });
 });
 
+t.test('an image of an earlier message goes with the history', async (t) => {
+  const { asked, continue: next } = await stage(t, answered('A boat.'));
+  const parts = [{ text: 'What is it?' }, { inlineData: { mimeType: 'image/png', data: 'aaaa' } }];
+  t.equal((await next(LOG, { parts })).status, 200);
+  t.equal((await next(LOG, { message: 'Whose?' })).status, 200);
+  t.strictSame(asked[1]?.body.contents.at(-3)?.parts, parts);
+});
+
 t.test('a dry run sends and writes nothing, and shows the request', async (t) => {
   const { asked, continue: next, log } = await stage(t, answered('No.'));
   const response = await next(LOG, {

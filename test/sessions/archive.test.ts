@@ -202,6 +202,9 @@ t.test('of two chats with one session id the newer one is listed', async (t) => 
     'id-1',
     'project/chats/session-2025-10-09T11-00-bbbb.json',
     'session-2025-10-09T11-00-bbbb.json',
+    // The old file of a conversation that went on in another one, and the one that holds nothing.
+    'project/chats/session-2025-10-09T10-00-aaaa.json',
+    'project/chats/session-2025-10-09T12-00-eeee.json',
     'latest',
     'project',
   ]) {

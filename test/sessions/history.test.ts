@@ -123,6 +123,21 @@ t.test('contents that the API would refuse are repaired', async (t) => {
   t.match(warnings[0]?.message, /function calls without a response/);
 });
 
+t.test('a response in the words of the model is no response', async (t) => {
+  const contents: GeminiContent[] = [
+    { role: 'user', parts: [{ text: 'x' }] },
+    { role: 'model', parts: [call('g'), response('g')] },
+    { role: 'user', parts: [response('g')] },
+  ];
+  const session = sampleSession({ turns: [{ ...sampleTurn(1, { answer: 'a' }), contents }] });
+  t.strictSame(historyOf(session).contents, [
+    { role: 'user', parts: [{ text: 'x' }] },
+    { role: 'model', parts: [call('g')] },
+    { role: 'user', parts: [response('g')] },
+    { role: 'model', parts: [{ text: 'a' }] },
+  ]);
+});
+
 t.test(
   'whatever a log keeps, a turn runs from user to model and its calls are answered',
   async () => {

@@ -1,7 +1,7 @@
 import { asObject } from '../../gemini/json-value.ts';
 import type { NewTurn, TakenTurn } from '../contracts.ts';
-import { fieldsOf, parseObject } from '../readers/massgen-files.ts';
-import type { ConfinedDirectory, GeminiContent } from '../session.ts';
+import { fieldsOf, type LogFiles, parseObject } from '../readers/massgen-files.ts';
+import type { ConfinedDirectory, GeminiContent, Turn } from '../session.ts';
 
 /** What headgate keeps of a turn beside the files of the tool: all that was exchanged, as it was. */
 export const KEPT_FILE = 'headgate.json';
@@ -66,6 +66,19 @@ export function takenInTurns(directory: ConfinedDirectory, key: string): TakenTu
     if (found !== null) return found;
   }
   return null;
+}
+
+/**
+ * The turn with what was exchanged in it, images and thought signatures included, where headgate took
+ * it and has kept that. What was kept of another question or answer than the log tells is left alone.
+ */
+export function withKeptContents(files: LogFiles, turn: Turn): Turn {
+  const { directory, question, answer } = turn;
+  if (!turn.answered || turn.degraded || !files.has(directory, KEPT_FILE)) return turn;
+  const kept = parseObject(files.text(directory, KEPT_FILE, KEPT_BYTES_MAX)?.text ?? '');
+  const contents = contentsOf(kept?.['contents']);
+  const isSame = kept?.['question'] === question && kept?.['answer'] === answer;
+  return contents === null || !isSame ? turn : { ...turn, contents };
 }
 
 /** Numbers of everything in a directory that is named like a turn, ascending. */

@@ -20,9 +20,11 @@ interface Delivery {
  * Whether the directory may hold several questions: versions up to 0.0.32 shared one, and wrote
  * neither status nor metadata.
  */
-export function mayBeShared(turn: TurnDirectory): boolean {
-  return turn.runs.length === 1 && turn.runs[0]?.status === null && turn.metadata.length === 0;
+export function mayBeShared(files: LogFiles, turn: TurnDirectory): boolean {
+  return turn.runs.length === 1 && !LATER_FILES.some((name) => files.has(turn.path, name));
 }
+
+const LATER_FILES = ['status.json', 'execution_metadata.yaml'];
 
 /**
  * The turns of a shared directory. `final/` and the events belong to one question, mostly the first;

@@ -20,6 +20,7 @@ import {
 export interface RunDirectory {
   readonly path: string;
   readonly events: EventsSummary | null;
+  /** Read when it is first asked for: where there are events, it is rarely needed. */
   readonly status: StatusSummary | null;
   readonly finals: readonly FinalAnswer[];
 }
@@ -30,6 +31,7 @@ export interface TurnDirectory {
   readonly number: number;
   /** The turn's own directory first, then its attempts in the order of their numbers. */
   readonly runs: readonly RunDirectory[];
+  /** Read when they are first asked for. */
   readonly metadata: readonly ExecutionMetadata[];
 }
 
@@ -49,19 +51,36 @@ export function readTurnDirectory(files: LogFiles, path: string, number: number)
     .filter((name) => /^attempt_\d{1,6}$/.test(name))
     .toSorted((a, b) => Number(a.slice(8)) - Number(b.slice(8)));
   const directories = [path, ...attempts.map((name) => within(path, name))];
+  const metadata = once(() =>
+    directories
+      .map((directory) => readExecutionMetadata(files, directory))
+      .filter((one) => one !== null),
+  );
   return {
     path,
     number,
-    runs: directories.map((directory) => ({
-      path: directory,
-      events: readEvents(files, directory),
-      status: readStatus(files, directory),
-      finals: readFinals(files, directory),
-    })),
-    metadata: directories
-      .map((directory) => readExecutionMetadata(files, directory))
-      .filter((one) => one !== null),
+    runs: directories.map((directory) => readRunDirectory(files, directory)),
+    get metadata() {
+      return metadata();
+    },
   };
+}
+
+function readRunDirectory(files: LogFiles, path: string): RunDirectory {
+  const status = once(() => readStatus(files, path));
+  return {
+    path,
+    events: readEvents(files, path),
+    get status() {
+      return status();
+    },
+    finals: readFinals(files, path),
+  };
+}
+
+function once<Value>(read: () => Value): () => Value {
+  let known: { readonly value: Value } | null = null;
+  return () => (known ??= { value: read() }).value;
 }
 
 /** A turn directory with one question in it, whatever its number of attempts. */

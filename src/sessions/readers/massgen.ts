@@ -1,3 +1,4 @@
+import { withKeptContents } from '../layouts/kept-turn.ts';
 import type { ConfinedDirectory, Session, SessionReader, Turn } from '../session.ts';
 import { type ExecutionMetadata, readExecutionMetadata } from './massgen-config.ts';
 import { LogFiles, within } from './massgen-files.ts';
@@ -65,7 +66,9 @@ function readSession(directory: ConfinedDirectory): Session {
   const directories = turnDirectories(files);
   const turns: Turn[] = [];
   for (const one of directories) {
-    const found = mayBeShared(one) ? readSharedTurns(files, one) : [readTurn(files, one)];
+    const found = mayBeShared(files, one)
+      ? readSharedTurns(files, one)
+      : [withKeptContents(files, readTurn(files, one))];
     for (const turn of found) {
       const number = Math.max(turn.number, (turns.at(-1)?.number ?? 0) + 1);
       if (number !== turn.number) {
@@ -75,7 +78,7 @@ function readSession(directory: ConfinedDirectory): Session {
     }
   }
   warnOfGaps(files, turns);
-  const metadata = inTime(directories.flatMap((one) => one.metadata));
+  const metadata = newestMetadata(directories);
   const agents = metadata.findLast((one) => one.agents.length > 0)?.agents ?? [];
   if (agents.length === 0) files.warn('.', 'no configuration of the agents is preserved');
   const numbers = turns
@@ -119,6 +122,18 @@ function hasData(files: LogFiles, directory: string): boolean {
   );
 }
 
+/**
+ * In the order of their times. The newest is of one of the last turns, or of the first one, which a
+ * continued run overwrites; the others are only read where those tell nothing.
+ */
+function newestMetadata(directories: readonly TurnDirectory[]): ExecutionMetadata[] {
+  const near = [...directories.slice(0, 1), ...directories.slice(1).slice(-TURNS_LOOKED_INTO)];
+  const found = inTime(near.flatMap((one) => one.metadata));
+  return found.some((one) => one.agents.length > 0)
+    ? found
+    : inTime(directories.flatMap((one) => one.metadata));
+}
+
 /** The zone is not on record, but all times of one log are of the same zone. */
 function inTime(metadata: readonly ExecutionMetadata[]): ExecutionMetadata[] {
   return metadata.toSorted((a, b) =>
@@ -160,10 +175,8 @@ function agentIdsInLog(files: LogFiles, directory: string): string[] {
 
 function updatedAtMsOf(files: LogFiles, directories: readonly TurnDirectory[]): number | null {
   const runs = directories.flatMap((one) => one.runs);
-  const times = runs.flatMap((run) => [
-    run.events?.endedAtMs ?? null,
-    run.status?.updatedAtMs ?? null,
-  ]);
+  // The events are written after the last status.
+  const times = runs.map((run) => run.events?.endedAtMs ?? run.status?.updatedAtMs ?? null);
   const known = times.filter((time) => time !== null);
   const votes =
     known.length > 0

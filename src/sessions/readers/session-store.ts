@@ -1,5 +1,6 @@
 import type { ConfinedDirectory, Session, SessionAgent, SessionReader, Turn } from '../session.ts';
 import { idOf } from './massgen-events.ts';
+import { withKeptContents } from '../layouts/kept-turn.ts';
 import { fieldsOf, type Fields, LogFiles, textOf } from './massgen-files.ts';
 import { massgenReader } from './massgen.ts';
 import { turnNames, turnNumberOf, TURNS_LOOKED_INTO, warnOfGaps } from './turn-numbers.ts';
@@ -78,7 +79,7 @@ function readStoredTurn(files: LogFiles, name: string): StoredTurn {
   if (cancelled) files.warn(path, 'the turn was cancelled before its answer was complete');
   const text = answer?.text ?? null;
   return {
-    turn: {
+    turn: withKeptContents(files, {
       number,
       question,
       answer: text,
@@ -89,7 +90,7 @@ function readStoredTurn(files: LogFiles, name: string): StoredTurn {
       encoding: answer === null ? null : answer.encoding,
       degraded: text !== null && cancelled,
       directory: name,
-    },
+    }),
     sessionId: textOf(metadata['session_id']),
     writtenAtMs: localTimeMs(metadata['timestamp']),
     models: fieldsOf(metadata['models']) ?? {},
