@@ -1,12 +1,4 @@
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  symlinkSync,
-} from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, realpathSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ProxyError } from '../../src/errors.ts';
@@ -21,11 +13,7 @@ import {
   putTurn,
 } from '../support/session-logs.ts';
 import { SPELLINGS } from '../support/traversal-spellings.ts';
-
-const LOGS = join(import.meta.dirname, '../../../shared/massgen-logs');
-const NO_LOGS = existsSync(join(LOGS, 'expected.json'))
-  ? false
-  : 'the recorded logs are not beside this checkout';
+import { expectedLogs, LOGS, NO_LOGS } from '../support/recorded-logs.ts';
 
 const LOG = 'log_20251009_100000_000001';
 const ID = 'session_20251009_100000';
@@ -291,9 +279,7 @@ t.test(
   'every recorded log is listed once and found by all its names',
   { skip: NO_LOGS },
   async (t) => {
-    const expected: { logs: Record<string, { entry: string; session_id: string | null }> } =
-      JSON.parse(readFileSync(join(LOGS, 'expected.json'), 'utf8'));
-    for (const [path, { entry, session_id: id }] of Object.entries(expected.logs)) {
+    for (const [path, { entry, session_id: id }] of expectedLogs()) {
       const top = realpathSync(join(LOGS, entry));
       const roots = ['.massgen/massgen_logs', 'massgen_logs', 'sessions', '.massgen/sessions'];
       const archive = new Archive({

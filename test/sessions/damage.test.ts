@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
-  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -16,11 +15,8 @@ import { distance } from 'fastest-levenshtein';
 import t, { type Test } from 'tap';
 import { readSession } from '../../src/sessions/read-session.ts';
 import type { Session, SessionLog, Turn } from '../../src/sessions/session.ts';
+import { expectedLogs, LOGS, NO_LOGS } from '../support/recorded-logs.ts';
 
-const LOGS = join(import.meta.dirname, '../../../shared/massgen-logs');
-const NO_LOGS = existsSync(join(LOGS, 'expected.json'))
-  ? false
-  : 'the recorded logs are not beside this checkout';
 const ENTRIES = ['v0.1.8-three-turns', 'v0.1.12-continued', 'v0.1.5-inter'];
 
 interface Sample {
@@ -92,9 +88,7 @@ for (const entry of ENTRIES) {
 }
 
 function copyOf(t: Test, name: string, withStore: boolean): Sample {
-  const parsed: { logs: Record<string, { entry: string; session_dir: string | null }> } =
-    JSON.parse(readFileSync(join(LOGS, 'expected.json'), 'utf8'));
-  const [path, expected] = Object.entries(parsed.logs).find(([, log]) => log.entry === name) ?? [];
+  const [path, expected] = expectedLogs().find(([, log]) => log.entry === name) ?? [];
   if (path === undefined || typeof expected?.session_dir !== 'string') {
     throw new Error(`${name} is not there`);
   }

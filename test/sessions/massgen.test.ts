@@ -1,6 +1,5 @@
 import {
   cpSync,
-  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -14,45 +13,12 @@ import { openConfined } from '../../src/sessions/confined-directory.ts';
 import { massgenReader } from '../../src/sessions/readers/massgen.ts';
 import type { Session } from '../../src/sessions/session.ts';
 import { decodeText } from '../../src/sessions/text.ts';
-
-const LOGS = join(import.meta.dirname, '../../../shared/massgen-logs');
-const NO_LOGS = existsSync(join(LOGS, 'expected.json'))
-  ? false
-  : 'the recorded logs are not beside this checkout';
+import { expectedLogs, LOGS, NO_LOGS } from '../support/recorded-logs.ts';
 
 /** What no file of the log names, so that no reader can know it. */
 const WRITTEN_NOWHERE: Readonly<Record<string, readonly string[]>> = {
   'v0.0.14-single': ['gemini_b'],
 };
-
-interface ExpectedLog {
-  readonly entry: string;
-  readonly turns: readonly {
-    readonly number: number;
-    readonly question: string | null;
-    readonly answer: string | null;
-    readonly answered: boolean;
-    readonly winner: string | null;
-    readonly answer_source: string | null;
-    readonly encoding: string | null;
-    readonly directory: string;
-  }[];
-  readonly agents:
-    | readonly { id: string; backend_type: string; model: string; system_message: string | null }[]
-    | null;
-  readonly agent_ids: readonly string[];
-  readonly massgen_version: string | null;
-  readonly session_id: string | null;
-  readonly session_id_source: string | null;
-  readonly next_turn_number_acceptable: readonly number[];
-}
-
-function expectedLogs(): Map<string, ExpectedLog> {
-  const parsed: { logs: Record<string, ExpectedLog> } = JSON.parse(
-    readFileSync(join(LOGS, 'expected.json'), 'utf8'),
-  );
-  return new Map(Object.entries(parsed.logs));
-}
 
 function readLog(path: string): Session {
   return massgenReader.read(openConfined(path));
@@ -137,7 +103,7 @@ t.test(
   async (t) => {
     for (const entry of ['v0.1.8-three-turns', 'v0.1.8-phantom-attempt', 'v0.0.20-rich']) {
       t.test(`${entry} survives damage to each of its files`, async (t) => {
-        const [path] = [...expectedLogs()].find(([, log]) => log.entry === entry) ?? [];
+        const [path] = expectedLogs().find(([, log]) => log.entry === entry) ?? [];
         if (path === undefined) return t.fail('the log is not there');
         const log = join(t.testdir(), 'log');
         cpSync(join(LOGS, path), log, { recursive: true, verbatimSymlinks: true });

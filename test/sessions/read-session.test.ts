@@ -7,39 +7,9 @@ import { readRegistry, readSession, sessionIdOf } from '../../src/sessions/read-
 import { appendRecord } from '../../src/sessions/record-append.ts';
 import type { Session, SessionLog } from '../../src/sessions/session.ts';
 import { sampleAgent, sampleSession, sampleTurn } from '../support/session-samples.ts';
-
-const LOGS = join(import.meta.dirname, '../../../shared/massgen-logs');
-const NO_LOGS = existsSync(join(LOGS, 'expected.json'))
-  ? false
-  : 'the recorded logs are not beside this checkout';
-
-interface ExpectedLog {
-  readonly entry: string;
-  readonly turns: readonly {
-    readonly number: number;
-    readonly question: string | null;
-    readonly answer: string | null;
-    readonly answered: boolean;
-    readonly winner: string | null;
-    readonly answer_source: string | null;
-    readonly directory: string;
-  }[];
-  readonly agents: readonly { id: string; model: string }[] | null;
-  readonly agent_ids: readonly string[];
-  readonly session_id: string | null;
-  readonly session_id_source: string | null;
-  readonly session_dir: string | null;
-  readonly next_turn_number_acceptable: readonly number[];
-}
+import { expectedLogs, LOGS, NO_LOGS } from '../support/recorded-logs.ts';
 
 type Contents = Readonly<Record<string, string | Buffer>>;
-
-function expectedLogs(): [string, ExpectedLog][] {
-  const parsed: { logs: Record<string, ExpectedLog> } = JSON.parse(
-    readFileSync(join(LOGS, 'expected.json'), 'utf8'),
-  );
-  return Object.entries(parsed.logs);
-}
 
 function logAt(directory: string, more: Partial<SessionLog> = {}): SessionLog {
   return {

@@ -22,17 +22,7 @@ import {
   newTurn,
   SAMPLE_LOGS,
 } from '../support/written-turns.ts';
-
-const LOGS = join(import.meta.dirname, '../../../shared/massgen-logs');
-const NO_LOGS = existsSync(join(LOGS, 'expected.json'))
-  ? false
-  : 'the recorded logs are not beside this checkout';
-
-interface ExpectedLog {
-  readonly entry: string;
-  readonly session_dir: string | null;
-  readonly resumable: boolean;
-}
+import { expectedLogs, LOGS, NO_LOGS } from '../support/recorded-logs.ts';
 
 function sample(t: Test, name: string): SessionLog {
   const make = SAMPLE_LOGS[name];
@@ -89,10 +79,7 @@ function unchanged(t: Test, directory: string, before: ReadonlyMap<string, strin
 }
 
 t.test('every resumable log takes two turns and reads back with them', { skip: NO_LOGS }, (t) => {
-  const parsed: { logs: Record<string, ExpectedLog> } = JSON.parse(
-    readFileSync(join(LOGS, 'expected.json'), 'utf8'),
-  );
-  const resumable = Object.entries(parsed.logs).filter(([, log]) => log.resumable);
+  const resumable = expectedLogs().filter(([, log]) => log.resumable);
   t.ok(resumable.length >= 15, `${resumable.length} logs`);
   for (const [path, { entry, session_dir: sessionDirectory }] of resumable) {
     t.test(`${entry} goes on`, async (t) => {
