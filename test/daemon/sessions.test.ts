@@ -251,7 +251,7 @@ t.test('what is not there says where was looked', async (t) => {
   const { continue: next, root } = await stage(t, answered('Yes.'));
   for (const name of ['log_2', '../records', '/etc', '%2e%2e', '..\\x', `${LOG}\0`]) {
     const response = await next(name, { message: 'Why?' });
-    t.equal(response.status, 404, name);
+    t.equal(response.status, 404, JSON.stringify(name));
     t.match(await response.json(), {
       reason: 'NOT_FOUND',
       roots: [{ root, exists: true, sessions: 1, newest: LOG }],
