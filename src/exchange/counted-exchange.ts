@@ -321,6 +321,7 @@ export class CountedExchange implements RunningExchange {
     if (this.#ticket !== null && this.#context.scheduler.leave(this.#ticket)) {
       this.#noteWait(this.#ticket);
     }
+    this.#upstreamMs += this.#attempt?.upstreamMs ?? 0;
     this.#attempt?.abort();
     this.#end('cancelled', null);
   }

@@ -244,6 +244,9 @@ t.test('a client that leaves ends the call upstream, which is settled', async (t
   t.equal((await windowOf(gate, 'rpm')).used, 1, 'its request stays');
   const { used, held } = await windowOf(gate, 'tpm');
   t.ok(used >= 7 && held === 0, 'and the larger of seen and estimated');
+  const line = gate.log.find((one) => one.includes('"msg":"cancelled')) ?? '{}';
+  const { exchange } = JSON.parse(line) as { exchange?: { upstream_ms: number } };
+  t.ok((exchange?.upstream_ms ?? 0) > 0, "the upstream's time is not headgate's");
 });
 
 t.test('an answer that breaks off breaks off at the client too', async (t) => {
