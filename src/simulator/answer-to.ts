@@ -12,6 +12,7 @@ import type { Asked } from './asked.ts';
 import { answerInteraction } from './interaction-answer.ts';
 import { field, integer, list } from './json.ts';
 import { answerChat, answerOpenaiEmbeddings, answerOpenaiImage } from './openai-answer.ts';
+import { THOUGHT_SIGNATURE } from './tool-call.ts';
 
 /** The true answer to a call, whichever surface it came by. */
 export function answerTo(asked: Asked, facts: AnswerFacts): Answer {
@@ -50,7 +51,7 @@ export function answerTo(asked: Asked, facts: AnswerFacts): Answer {
 
 function answerGenerate(asked: Asked, facts: AnswerFacts): Answer {
   if (asked.shape === 'json') return whole(generateChunk(asked, facts, words(asked).join(' '), 1));
-  const parts = runs(words(asked), facts.chunks);
+  const parts = asked.toolCall === null ? runs(words(asked), facts.chunks) : [''];
   const chunks = parts.map((part, index) =>
     JSON.stringify(generateChunk(asked, facts, part, (index + 1) / parts.length)),
   );
@@ -72,7 +73,7 @@ function generateChunk(asked: Asked, facts: AnswerFacts, part: string, done: num
   return {
     candidates: [
       {
-        content: { parts: [{ text: part }], role: 'model' },
+        content: { parts: [answerPart(asked, facts, part)], role: 'model' },
         ...(isLast ? { finishReason: asked.isCut ? 'MAX_TOKENS' : 'STOP' } : {}),
         index: 0,
       },
@@ -88,6 +89,13 @@ function generateChunk(asked: Asked, facts: AnswerFacts, part: string, done: num
     modelVersion: facts.model,
     responseId: facts.id,
   };
+}
+
+/** A call carries the signature that newer models want back with it. */
+function answerPart({ toolCall }: Asked, facts: AnswerFacts, part: string): object {
+  if (toolCall === null) return { text: part };
+  const functionCall = { id: `call-${facts.id}`, ...toolCall };
+  return { functionCall, thoughtSignature: THOUGHT_SIGNATURE };
 }
 
 function dimensions(request: unknown): number {

@@ -2,6 +2,7 @@ import { badRequest, type GoogleError } from './google-error.ts';
 import { field, integer, list, text } from './json.ts';
 import type { Route } from './route.ts';
 import { contentTokens, countTextTokens, countTokens, hash } from './tokenizer.ts';
+import { textsOfResponse, type ToolCall, toolCallOf } from './tool-call.ts';
 
 /** What a call's body asks for, read and weighed. */
 export interface Asked {
@@ -21,6 +22,8 @@ export interface Asked {
   readonly sleepMs: number;
   /** From `[[tag:NAME]]`. */
   readonly tag: string | null;
+  /** From `[[call:NAME key=value ...]]`; null where the answer is words. */
+  readonly toolCall: ToolCall | null;
   /** The last text of the request, which the answer repeats words of. */
   readonly lastText: string;
   /** The same for the same body. */
@@ -61,6 +64,7 @@ export function askedOf(route: Route, bytes: Buffer): Asked | GoogleError {
     isCut: most < wanted,
     sleepMs: directiveNumber(raw, 'sleep', SLEEP_MS_MAX) ?? 0,
     tag: directive(raw, 'tag'),
+    toolCall: toolCallOf(directive(raw, 'call'), body),
     lastText: weighed.lastText,
     seed: hash(raw),
   };
@@ -137,14 +141,16 @@ function weighContents(route: Route, body: unknown): Weighed {
   return { tokens: countTokens(body), lastText };
 }
 
-/** Every text within: strings, `text`, and those in `parts` and `content`. */
+/** Every text within: strings, `text`, those in `parts` and `content`, and what functions answered. */
 function textsIn(value: unknown): string[] {
   if (typeof value === 'string') return [value];
   if (Array.isArray(value)) return value.flatMap(textsIn);
   const own = text(field(value, 'text'));
   const below = [field(value, 'parts'), field(value, 'content')];
+  const response = field(field(value, 'functionResponse', 'function_response'), 'response');
   return [
     ...(own === undefined ? [] : [own]),
+    ...textsOfResponse(response),
     ...below.flatMap((one) => list(one).flatMap(textsIn)),
   ];
 }

@@ -12,18 +12,23 @@ export function answerChat(asked: Asked, facts: AnswerFacts): Answer {
     completion_tokens: asked.outputTokens,
     total_tokens: asked.inputTokens + asked.outputTokens + asked.thoughtTokens,
   };
-  const finish = asked.isCut ? 'length' : 'stop';
+  const calls = toolCalls(asked, facts);
+  const finish = calls !== null ? 'tool_calls' : asked.isCut ? 'length' : 'stop';
   const head = {
     id: facts.id,
     created: Math.floor(facts.createdMs / 1000),
     model: facts.model,
   };
   if (asked.shape === 'json') {
-    const message = { role: 'assistant', content: words(asked).join(' ') };
+    const content = words(asked).join(' ');
+    const message = {
+      role: 'assistant',
+      ...(calls === null ? { content } : { tool_calls: calls }),
+    };
     const choices = [{ index: 0, message, finish_reason: finish }];
     return whole({ ...head, object: 'chat.completion', choices, usage });
   }
-  const parts = runs(words(asked), facts.chunks);
+  const parts = calls === null ? runs(words(asked), facts.chunks) : [''];
   const object = 'chat.completion.chunk';
   const chunks: unknown[] = parts.map((content, index) => ({
     ...head,
@@ -31,7 +36,7 @@ export function answerChat(asked: Asked, facts: AnswerFacts): Answer {
     choices: [
       {
         index: 0,
-        delta: { role: 'assistant', content },
+        delta: { role: 'assistant', ...(calls === null ? { content } : { tool_calls: calls }) },
         finish_reason: index === parts.length - 1 ? finish : null,
       },
     ],
@@ -45,6 +50,13 @@ export function answerChat(asked: Asked, facts: AnswerFacts): Answer {
     pieces: [...pieces, 'data: [DONE]\n\n'],
     isStream: true,
   };
+}
+
+function toolCalls({ toolCall }: Asked, { id }: AnswerFacts): readonly object[] | null {
+  if (toolCall === null) return null;
+  const { name, args } = toolCall;
+  const called = { name, arguments: JSON.stringify(args) };
+  return [{ index: 0, id: `call-${id}`, type: 'function', function: called }];
 }
 
 export function answerOpenaiEmbeddings(asked: Asked, facts: AnswerFacts): Answer {
