@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { ProxyError } from '../errors.ts';
 import type { Conversations } from '../sessions/conversations.ts';
-import type { RecordedExchange } from '../sessions/recorder.ts';
+import type { RecordedExchange } from '../sessions/recording/recorder.ts';
 import {
   receivedError,
   type ThreadCall,

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { systemClock } from '../clock.ts';
-import { Recorder } from '../sessions/recorder.ts';
+import { Recorder } from '../sessions/recording/recorder.ts';
 import type { ThreadCall, ThreadData, ThreadReply } from './conversations-message.ts';
 import { sentError } from './conversations-message.ts';
 import { openConversations, type SessionSettings } from './open-conversations.ts';

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import { Archive } from '../sessions/archive.ts';
+import { Archive } from '../sessions/archive/archive.ts';
 import {
   LocalConversations,
   type LocalConversationsOptions,

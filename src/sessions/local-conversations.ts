@@ -1,10 +1,10 @@
 import type { Clock, Timer } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
-import { readAnswer } from './answer-text.ts';
-import type { Archive, FoundLog } from './archive.ts';
-import type { TurnClaims } from './claims.ts';
-import { readConfigFile } from './config-file.ts';
-import { planContinuation } from './continuation.ts';
+import { readAnswer } from './recording/answer-text.ts';
+import type { Archive, FoundLog } from './archive/archive.ts';
+import type { TurnClaims } from './writing/claims.ts';
+import { readConfigFile } from './continuation/config-file.ts';
+import { planContinuation } from './continuation/continuation.ts';
 import type { ContinueRequest, Continuation, NewTurn } from './contracts.ts';
 import type {
   Conversations,
@@ -16,11 +16,11 @@ import type {
   SessionPage,
   ShownSession,
 } from './conversations.ts';
-import { historyOf } from './history.ts';
-import type { TurnIntents } from './intents.ts';
+import { historyOf } from './continuation/history.ts';
+import type { TurnIntents } from './writing/intents.ts';
 import type { GeminiContent, Session } from './session.ts';
-import { summaryOf } from './summary.ts';
-import { findTakenTurn, recoverTurns, writeTurn } from './turn-writer.ts';
+import { summaryOf } from './continuation/summary.ts';
+import { findTakenTurn, recoverTurns, writeTurn } from './writing/turn-writer.ts';
 
 /** A claim dies 15 s after its last renewal, so that three renewals may be late. */
 const RENEWAL_MS = 4_000;

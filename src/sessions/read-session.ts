@@ -4,7 +4,7 @@ import { openConfined } from './confined-directory.ts';
 import { fieldsOf, parseObject, textOf } from './readers/massgen-files.ts';
 import { massgenSessionId } from './readers/massgen.ts';
 import { readerFor, readerOfFormat } from './readers/readers.ts';
-import { appendRecord } from './record-append.ts';
+import { appendRecord } from './recording/record-append.ts';
 import type { ConfinedDirectory, Session, SessionLog } from './session.ts';
 import { mergeStore } from './store-merge.ts';
 

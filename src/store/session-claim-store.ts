@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import { CLAIM_MS, type TurnClaims } from '../sessions/claims.ts';
+import { CLAIM_MS, type TurnClaims } from '../sessions/writing/claims.ts';
 import type { Connection } from './database.ts';
 import { writePatiently } from './patient-write.ts';
 

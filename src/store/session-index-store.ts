@@ -1,4 +1,4 @@
-import type { SessionIndex, SessionIndexRow } from '../sessions/session-index.ts';
+import type { SessionIndex, SessionIndexRow } from '../sessions/archive/session-index.ts';
 import { isBusy, type Connection } from './database.ts';
 
 interface StoredRow {

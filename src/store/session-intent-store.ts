@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts';
-import type { TurnIntent, TurnIntents, TurnMove } from '../sessions/intents.ts';
+import type { TurnIntent, TurnIntents, TurnMove } from '../sessions/writing/intents.ts';
 import type { Connection } from './database.ts';
 import { writePatiently } from './patient-write.ts';
 

@@ -12,7 +12,7 @@ import { Calibration } from '../../src/quota/calibration.ts';
 import { Scheduler } from '../../src/queue/scheduler.ts';
 import { openConfined } from '../../src/sessions/confined-directory.ts';
 import { headgateReader } from '../../src/sessions/readers/headgate.ts';
-import { Recorder } from '../../src/sessions/recorder.ts';
+import { Recorder } from '../../src/sessions/recording/recorder.ts';
 import { memoryLedgerUnderTest } from '../support/ledgers.ts';
 import { deferred } from '../support/loopback.ts';
 import type { ManualClock } from '../support/manual-clock.ts';

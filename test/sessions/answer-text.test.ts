@@ -1,6 +1,6 @@
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
 import t from 'tap';
-import { readAnswer } from '../../src/sessions/answer-text.ts';
+import { readAnswer } from '../../src/sessions/recording/answer-text.ts';
 
 const JSON_TYPE = 'application/json; charset=UTF-8';
 const SSE = 'text/event-stream';

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync, readdirSync, realpathSync, symlinkSync } from 'no
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ProxyError } from '../../src/errors.ts';
-import { Archive } from '../../src/sessions/archive.ts';
+import { Archive } from '../../src/sessions/archive/archive.ts';
 import {
   memoryIndex,
   proxyErrorOf,

@@ -2,7 +2,7 @@ import { realpathSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync 
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ProxyError } from '../../src/errors.ts';
-import { Archive, type ArchiveOptions } from '../../src/sessions/archive.ts';
+import { Archive, type ArchiveOptions } from '../../src/sessions/archive/archive.ts';
 import type { SessionSummary } from '../../src/sessions/contracts.ts';
 import {
   memoryIndex,

@@ -7,7 +7,7 @@ import {
   prefixHashes,
   readContents,
   textOfContents,
-} from '../../src/sessions/contents.ts';
+} from '../../src/sessions/recording/contents.ts';
 import type { GeminiContent } from '../../src/sessions/session.ts';
 
 const user = (...texts: readonly string[]): GeminiContent => ({

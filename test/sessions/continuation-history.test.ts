@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { BodyScanner } from '../../src/gemini/body-scan.ts';
 import { estimateTokens } from '../../src/gemini/cost.ts';
-import { planContinuation } from '../../src/sessions/continuation.ts';
+import { planContinuation } from '../../src/sessions/continuation/continuation.ts';
 import type { Continuation, ContinueRequest } from '../../src/sessions/contracts.ts';
 import type { GeminiContent, Session } from '../../src/sessions/session.ts';
 import { PROPERTY_RUNS } from '../support/runs.ts';

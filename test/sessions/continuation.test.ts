@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap';
 import { type ErrorReason, ProxyError } from '../../src/errors.ts';
-import { parseConfigFile } from '../../src/sessions/continuation-config.ts';
-import { planContinuation } from '../../src/sessions/continuation.ts';
+import { parseConfigFile } from '../../src/sessions/continuation/config.ts';
+import { planContinuation } from '../../src/sessions/continuation/continuation.ts';
 import type { Continuation, ContinueRequest } from '../../src/sessions/contracts.ts';
 import type { GeminiContent, Session } from '../../src/sessions/session.ts';
 import {

@@ -2,8 +2,12 @@ import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openConfined } from '../../src/sessions/confined-directory.ts';
-import { normaliseContents, prefixHashes, readContents } from '../../src/sessions/contents.ts';
-import { historyOf } from '../../src/sessions/history.ts';
+import {
+  normaliseContents,
+  prefixHashes,
+  readContents,
+} from '../../src/sessions/recording/contents.ts';
+import { historyOf } from '../../src/sessions/continuation/history.ts';
 import { headgateReader } from '../../src/sessions/readers/headgate.ts';
 import { readerFor } from '../../src/sessions/readers/readers.ts';
 import type { GeminiContent, Session } from '../../src/sessions/session.ts';

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { historyOf, historyTurns } from '../../src/sessions/history.ts';
+import { historyOf, historyTurns } from '../../src/sessions/continuation/history.ts';
 import type { GeminiContent, Turn } from '../../src/sessions/session.ts';
-import { summaryOf } from '../../src/sessions/summary.ts';
+import { summaryOf } from '../../src/sessions/continuation/summary.ts';
 import { PROPERTY_RUNS } from '../support/runs.ts';
 import { sampleSession, sampleTurn } from '../support/session-samples.ts';
 

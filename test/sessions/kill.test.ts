@@ -8,8 +8,8 @@ import { readSession } from '../../src/sessions/read-session.ts';
 import { logFilesIn } from '../../src/sessions/readers/readers.ts';
 import { sessionStoreReader } from '../../src/sessions/readers/session-store.ts';
 import type { Session, SessionLog } from '../../src/sessions/session.ts';
-import { keyOf } from '../../src/sessions/session-index.ts';
-import { recoverTurns, writeTurn } from '../../src/sessions/turn-writer.ts';
+import { keyOf } from '../../src/sessions/archive/session-index.ts';
+import { recoverTurns, writeTurn } from '../../src/sessions/writing/turn-writer.ts';
 import {
   fingerprints,
   ids,

@@ -3,12 +3,16 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { parse } from 'yaml';
 import { readSession } from '../../src/sessions/read-session.ts';
-import { preservedSettings } from '../../src/sessions/layouts/preserved-settings.ts';
-import { safeAgentId } from '../../src/sessions/layouts/safe-name.ts';
-import { localIso } from '../../src/sessions/layouts/texts.ts';
+import { preservedSettings } from '../../src/sessions/writing/layouts/preserved-settings.ts';
+import { safeAgentId } from '../../src/sessions/writing/layouts/safe-name.ts';
+import { localIso } from '../../src/sessions/writing/layouts/texts.ts';
 import type { NewTurn } from '../../src/sessions/contracts.ts';
 import type { Session, SessionLog } from '../../src/sessions/session.ts';
-import { findTakenTurn, writeTurn, type WrittenTurn } from '../../src/sessions/turn-writer.ts';
+import {
+  findTakenTurn,
+  writeTurn,
+  type WrittenTurn,
+} from '../../src/sessions/writing/turn-writer.ts';
 import { put } from '../support/session-logs.ts';
 import { ids, intentsAt, logAt, newTurn, SAMPLE_LOGS } from '../support/written-turns.ts';
 

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap';
 import { ProxyError } from '../../src/errors.ts';
 import { openConfined } from '../../src/sessions/confined-directory.ts';
 import { readRegistry, readSession, sessionIdOf } from '../../src/sessions/read-session.ts';
-import { appendRecord } from '../../src/sessions/record-append.ts';
+import { appendRecord } from '../../src/sessions/recording/record-append.ts';
 import type { Session, SessionLog } from '../../src/sessions/session.ts';
 import { sampleAgent, sampleSession, sampleTurn } from '../support/session-samples.ts';
 import { expectedLogs, LOGS, NO_LOGS } from '../support/recorded-logs.ts';

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { openConfined } from '../../src/sessions/confined-directory.ts';
 import { headgateReader } from '../../src/sessions/readers/headgate.ts';
-import { type RecordedExchange, Recorder } from '../../src/sessions/recorder.ts';
-import { appendTurn } from '../../src/sessions/recording.ts';
+import { type RecordedExchange, Recorder } from '../../src/sessions/recording/recorder.ts';
+import { appendTurn } from '../../src/sessions/recording/recording.ts';
 import type { GeminiContent, Session } from '../../src/sessions/session.ts';
 
 const AT_MS = Date.UTC(2026, 4, 1, 10);

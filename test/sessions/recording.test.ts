@@ -4,7 +4,11 @@ import t, { type Test } from 'tap';
 import { openConfined } from '../../src/sessions/confined-directory.ts';
 import type { NewTurn } from '../../src/sessions/contracts.ts';
 import { headgateReader } from '../../src/sessions/readers/headgate.ts';
-import { appendTurn, RECORD_BYTES_MAX, takenTurnIn } from '../../src/sessions/recording.ts';
+import {
+  appendTurn,
+  RECORD_BYTES_MAX,
+  takenTurnIn,
+} from '../../src/sessions/recording/recording.ts';
 import type { Session } from '../../src/sessions/session.ts';
 
 function turn(question: string, answer: string, more: Partial<NewTurn> = {}): NewTurn {

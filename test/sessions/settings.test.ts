@@ -1,16 +1,16 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { ProxyError } from '../../src/errors.ts';
-import { parseConfigFile } from '../../src/sessions/continuation-config.ts';
-import { inputRoom, isForeignModel } from '../../src/sessions/continuation-limits.ts';
+import { parseConfigFile } from '../../src/sessions/continuation/config.ts';
+import { inputRoom, isForeignModel } from '../../src/sessions/continuation/limits.ts';
 import {
   backendOf,
   bodyFields,
   fitToModel,
   mergeLayers,
-} from '../../src/sessions/continuation-settings.ts';
+} from '../../src/sessions/continuation/settings.ts';
 import type { ConfigSource } from '../../src/sessions/contracts.ts';
-import { readSettings } from '../../src/sessions/settings-map.ts';
+import { readSettings } from '../../src/sessions/continuation/settings-map.ts';
 import { PROPERTY_RUNS } from '../support/runs.ts';
 
 const SOURCES: readonly ConfigSource[] = ['request', 'config', 'config_path', 'session'];

@@ -5,15 +5,15 @@ import { ProxyError } from '../../src/errors.ts';
 import { readSession } from '../../src/sessions/read-session.ts';
 import type { NewTurn } from '../../src/sessions/contracts.ts';
 import type { SessionLog } from '../../src/sessions/session.ts';
-import { keyOf } from '../../src/sessions/session-index.ts';
-import { turnFiles } from '../../src/sessions/turn-files.ts';
+import { keyOf } from '../../src/sessions/archive/session-index.ts';
+import { turnFiles } from '../../src/sessions/writing/turn-files.ts';
 import {
   findTakenTurn,
   recoverTurns,
   writeTurn,
   type WriteOptions,
   type WrittenTurn,
-} from '../../src/sessions/turn-writer.ts';
+} from '../../src/sessions/writing/turn-writer.ts';
 import {
   fingerprints,
   ids,

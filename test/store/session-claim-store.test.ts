@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import t from 'tap';
-import { CLAIM_MS } from '../../src/sessions/claims.ts';
+import { CLAIM_MS } from '../../src/sessions/writing/claims.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { createSessionClaimStore } from '../../src/store/session-claim-store.ts';
 import { createSessionIntentStore } from '../../src/store/session-intent-store.ts';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import t from 'tap';
-import type { SessionIndexRow } from '../../src/sessions/session-index.ts';
+import type { SessionIndexRow } from '../../src/sessions/archive/session-index.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { createSessionIndexStore } from '../../src/store/session-index-store.ts';
 

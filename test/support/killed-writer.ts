@@ -1,6 +1,6 @@
 import { readSession } from '../../src/sessions/read-session.ts';
 import type { SessionLog } from '../../src/sessions/session.ts';
-import { writeTurn } from '../../src/sessions/turn-writer.ts';
+import { writeTurn } from '../../src/sessions/writing/turn-writer.ts';
 import { ids, intentsAt, newTurn, stopping } from './written-turns.ts';
 
 /** A process that writes a turn and is killed before an operation; told what to do as JSON. */

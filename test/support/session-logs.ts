@@ -1,8 +1,8 @@
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ProxyError } from '../../src/errors.ts';
-import type { SessionIndex, SessionIndexRow } from '../../src/sessions/session-index.ts';
-import { keyOf } from '../../src/sessions/session-index.ts';
+import type { SessionIndex, SessionIndexRow } from '../../src/sessions/archive/session-index.ts';
+import { keyOf } from '../../src/sessions/archive/session-index.ts';
 
 /** Writes a file and the directories above it. */
 export function put(path: string, content: string | object): void {

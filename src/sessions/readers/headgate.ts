@@ -1,8 +1,8 @@
 import { asArray, asObject, asString, parseJson } from '../../gemini/json-value.ts';
-import { textOfContents } from '../contents.ts';
-import type { RecordedAgent, RecordedContent } from '../recording-state.ts';
-import { RecordState } from '../recording-state.ts';
-import { RECORD_BYTES_MAX, RECORD_FILE } from '../recording.ts';
+import { textOfContents } from '../recording/contents.ts';
+import type { RecordedAgent, RecordedContent } from '../recording/recording-state.ts';
+import { RecordState } from '../recording/recording-state.ts';
+import { RECORD_BYTES_MAX, RECORD_FILE } from '../recording/recording.ts';
 import type {
   ConfinedDirectory,
   GeminiContent,

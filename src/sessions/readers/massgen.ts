@@ -1,4 +1,4 @@
-import { withKeptContents } from '../layouts/kept-turn.ts';
+import { withKeptContents } from '../writing/layouts/kept-turn.ts';
 import type { ConfinedDirectory, Session, SessionReader, Turn } from '../session.ts';
 import { type ExecutionMetadata, readExecutionMetadata } from './massgen-config.ts';
 import { LogFiles, within } from './massgen-files.ts';

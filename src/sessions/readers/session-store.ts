@@ -1,6 +1,6 @@
 import type { ConfinedDirectory, Session, SessionAgent, SessionReader, Turn } from '../session.ts';
 import { idOf } from './massgen-events.ts';
-import { withKeptContents } from '../layouts/kept-turn.ts';
+import { withKeptContents } from '../writing/layouts/kept-turn.ts';
 import { fieldsOf, type Fields, LogFiles, textOf } from './massgen-files.ts';
 import { massgenReader } from './massgen.ts';
 import { turnNames, turnNumberOf, TURNS_LOOKED_INTO, warnOfGaps } from './turn-numbers.ts';
