@@ -287,6 +287,7 @@ function openServer(
       requests += 1;
       return `${prefix}-${requests.toString(36).padStart(6, '0')}`;
     },
+    heldBytesMax: () => configuration.settings.queue.bytesMax,
     onRefusal: (refusal) => tellRefusal(refusal, metrics, logger),
     onFault: (error) => logger.error(error.message, { err: error }),
   });

@@ -1,7 +1,7 @@
-import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import type { BrotliDecompress, Gunzip, Inflate } from 'node:zlib';
+import type { Transform } from 'node:stream';
 import { JsonAnswerReader, NO_ANSWER_FACTS, SseAnswerReader } from './answer-reader.ts';
 import type { AnswerFacts, AnswerReader } from './answer-reader.ts';
+import { canUnpack, codingOf, unpackerFor } from './content-coding.ts';
 
 /** Compressed answers are unpacked up to here; more is a bomb or a file, and has no usage for us. */
 const UNPACKED_BYTES_MAX = 268_435_456;
@@ -14,8 +14,10 @@ const PACKED_BACKLOG_BYTES_MAX = 16_777_216;
  */
 export class UsageTap {
   readonly #contentType: string;
-  readonly #unpacker: Gunzip | Inflate | BrotliDecompress | null = null;
-  readonly #unpacked: Promise<void> | null = null;
+  /** Null for a plain answer. */
+  readonly #coding: string | null;
+  #unpacker: Transform | null = null;
+  #unpacked: Promise<void> | null = null;
   #reader: AnswerReader | null = null;
   #unpackedBytes = 0;
   #isLost = false;
@@ -29,29 +31,16 @@ export class UsageTap {
     readonly contentEncoding: string | null;
   }) {
     this.#contentType = (contentType ?? '').toLowerCase();
-    const encoding = (contentEncoding ?? 'identity').trim().toLowerCase();
-    if (encoding === '' || encoding === 'identity') return;
-    const unpacker = unpackerOf(encoding);
-    if (unpacker === null) {
-      this.#isLost = true;
-      return;
-    }
-    this.#unpacker = unpacker;
-    this.#unpacked = new Promise((resolve) => {
-      unpacker.on('data', (chunk: Buffer) => this.#readUnpacked(chunk));
-      // What was unpacked before an error stands: an answer cut short still tells its usage.
-      unpacker.on('error', () => resolve());
-      unpacker.on('end', () => resolve());
-      unpacker.on('close', () => resolve());
-    });
+    this.#coding = codingOf(contentEncoding);
+    this.#isLost = this.#coding !== null && !canUnpack(this.#coding);
   }
 
   /** Takes the next bytes as received. They must not be changed afterwards. */
   push(chunk: Buffer): void {
-    if (this.#isLost) return;
-    if (this.#unpacker === null) {
-      this.#read(chunk);
-    } else if (this.#unpacker.writableLength > PACKED_BACKLOG_BYTES_MAX) {
+    if (this.#isLost || chunk.length === 0) return;
+    if (this.#coding === null) return this.#read(chunk);
+    this.#unpacker ??= this.#startUnpacking(this.#coding, chunk[0] ?? 0);
+    if (this.#unpacker === null || this.#unpacker.writableLength > PACKED_BACKLOG_BYTES_MAX) {
       this.#giveUp();
     } else if (!this.#unpacker.destroyed) {
       this.#unpacker.write(chunk);
@@ -67,6 +56,19 @@ export class UsageTap {
     return this.#isLost ? NO_ANSWER_FACTS : (this.#reader?.end() ?? NO_ANSWER_FACTS);
   }
 
+  #startUnpacking(coding: string, firstByte: number): Transform | null {
+    const unpacker = unpackerFor(coding, firstByte);
+    if (unpacker === null) return null;
+    this.#unpacked = new Promise((resolve) => {
+      unpacker.on('data', (chunk: Buffer) => this.#readUnpacked(chunk));
+      // What was unpacked before an error stands: an answer cut short still tells its usage.
+      unpacker.on('error', () => resolve());
+      unpacker.on('end', () => resolve());
+      unpacker.on('close', () => resolve());
+    });
+    return unpacker;
+  }
+
   #readUnpacked(chunk: Buffer): void {
     this.#unpackedBytes += chunk.length;
     if (this.#unpackedBytes > UNPACKED_BYTES_MAX) this.#giveUp();
@@ -74,7 +76,6 @@ export class UsageTap {
   }
 
   #read(chunk: Buffer): void {
-    if (chunk.length === 0) return;
     this.#reader ??= this.#contentType.includes('text/event-stream')
       ? new SseAnswerReader()
       : new JsonAnswerReader();
@@ -85,20 +86,5 @@ export class UsageTap {
     this.#isLost = true;
     this.#reader = null;
     this.#unpacker?.destroy();
-  }
-}
-
-/** Null for encodings that Node 20 cannot unpack, such as zstd. */
-function unpackerOf(encoding: string): Gunzip | Inflate | BrotliDecompress | null {
-  switch (encoding) {
-    case 'gzip':
-    case 'x-gzip':
-      return createGunzip();
-    case 'deflate':
-      return createInflate();
-    case 'br':
-      return createBrotliDecompress();
-    default:
-      return null;
   }
 }

@@ -4,14 +4,16 @@ import type { Clock } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
 import type { InboundCall, ReplySink } from '../exchange/call.ts';
 import { injectKey, PLACEHOLDER_KEY, redactUrl } from '../gemini/auth.ts';
-import { type BodyFacts, BodyScanner } from '../gemini/body-scan.ts';
+import type { BodyFacts } from '../gemini/body-scan.ts';
 import { googleErrorBody, googleErrorHeaders } from '../gemini/error-body.ts';
 import { headerValue } from '../gemini/headers.ts';
 import { classify, type Endpoint, NAME_PATTERN, stripPrefixes } from '../gemini/route.ts';
 import { checkGeminiToken, checkSource, type GuardSettings } from './guard.ts';
+import { HeldBytes } from './held-bytes.ts';
 import { asProxyError } from './problem.ts';
 import { createReplySink } from './reply-sink.ts';
 import { bodyStream, checkAnnounced, readBody } from './request-body.ts';
+import { TurnBudget } from './turn-budget.ts';
 
 /** A call whose body is not held here. */
 export type PassedCall = Omit<InboundCall, 'body' | 'bodyBytes'>;
@@ -40,6 +42,8 @@ export interface GeminiRelayOptions {
   readonly newRequestId: () => string;
   /** Largest body of a counted call, in bytes. */
   readonly bodyBytesMax: number;
+  /** Most bytes of all bodies of counted calls together. */
+  readonly heldBytesMax: () => number;
   readonly onRefusal: (refusal: EdgeRefusal) => void;
 }
 
@@ -47,7 +51,7 @@ export interface GeminiRelayOptions {
 const LINGER_MS = 2_000;
 
 /** Longest path that is told in a refusal; the log is not the place for 60 KiB of it. */
-const PATH_SHOWN_MAX = 300;
+export const PATH_SHOWN_MAX = 300;
 
 /** Everything a request needs to be answered, before it is known what it is. */
 interface Arrival {
@@ -67,6 +71,8 @@ export function createGeminiRelay(
   options: GeminiRelayOptions,
 ): (request: IncomingMessage, response: ServerResponse) => void {
   const { clock, exchange } = options;
+  const budget = new TurnBudget(clock);
+  const heldBytes = new HeldBytes(options.heldBytesMax);
 
   return (request, response) => {
     const receivedAtMs = clock.monotonicMs();
@@ -82,7 +88,7 @@ export function createGeminiRelay(
       checkSource({ method: request.method ?? '', headers: request.headers }, options.guard());
       const call = readHead(arrival, options.guard());
       endpoint = classify(call.method, call.path);
-      if (endpoint.method === 'live') throw liveNotSupported();
+      if (endpoint.method === 'live') throw noHandshake();
       if (endpoint.counted) checkAnnounced(request, options.bodyBytesMax);
       if (!arrival.isBodyComing) askForBody(arrival);
       if (endpoint.counted) take(call, endpoint, arrival);
@@ -93,15 +99,18 @@ export function createGeminiRelay(
   };
 
   function take(call: PassedCall, endpoint: Endpoint, arrival: Arrival): void {
-    const scanner = new BodyScanner();
+    const held = heldBytes.open();
+    // Not of the request: that closes as soon as its body has been read.
+    arrival.response.once('close', () => held.close());
     readBody(arrival.request, {
       clock,
+      budget,
+      held,
       bodyBytesMax: options.bodyBytesMax,
-      onChunk: (chunk) => scanner.push(chunk),
-      done(body, bodyBytes) {
+      done(body, bodyBytes, facts) {
         const whole = { ...call, body, bodyBytes };
         try {
-          exchange.take(whole, scanner.end(), endpoint, createReplySink(arrival.response));
+          exchange.take(whole, facts, endpoint, createReplySink(arrival.response));
         } catch (error) {
           refuse(asProxyError(error), endpoint, arrival);
         }
@@ -133,7 +142,10 @@ export function createGeminiRelay(
 }
 
 /** The call as far as its request line and headers tell. Throws UNAUTHORIZED or BAD_REQUEST. */
-function readHead({ request, requestId, receivedAtMs }: Arrival, guard: GuardSettings): PassedCall {
+export function readHead(
+  { request, requestId, receivedAtMs }: Pick<Arrival, 'request' | 'requestId' | 'receivedAtMs'>,
+  guard: GuardSettings,
+): PassedCall {
   const { method = 'GET', url = '/', rawHeaders } = request;
   const { path, agentName, sessionName } = stripPrefixes(url);
   // A browser sends no credential with its preflight, which spends nothing.
@@ -172,11 +184,12 @@ function isExpectant(request: IncomingMessage): boolean {
   return request.headers.expect?.toLowerCase() === '100-continue';
 }
 
-function liveNotSupported(): ProxyError {
+/** A Live path that is asked for as plain HTTP. */
+function noHandshake(): ProxyError {
   return new ProxyError(
     'NOT_SUPPORTED',
-    'Live sessions over WebSocket are not forwarded yet; use generateContent or streamGenerateContent.',
-    { where: 'path' },
+    'Live sessions are WebSockets; connect to this path with ws://, or wss:// where tls is configured.',
+    { where: 'upgrade' },
   );
 }
 

@@ -1,4 +1,5 @@
 import { createServer as createNodeServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 
 import Fastify, { type FastifyInstance } from 'fastify';
 
@@ -7,6 +8,13 @@ import { isGeminiPath } from '../gemini/route.ts';
 import { type AdminRoutesOptions, registerAdminRoutes } from './admin-routes.ts';
 import { createGeminiRelay, type GeminiRelayOptions } from './gemini-routes.ts';
 import { isLoopback } from './guard.ts';
+import {
+  createLiveRoute,
+  headOf,
+  isLiveHandshake,
+  type LiveRoute,
+  type LiveRouteOptions,
+} from './live-route.ts';
 import { registerOpenApi } from './openapi-route.ts';
 import type { JsonSchema } from './openapi-shapes.ts';
 import { describeMistake, type OwnRoutesOptions, prepareOwnRoutes } from './own-routes.ts';
@@ -21,15 +29,25 @@ export interface HttpServerOptions
     AdminRoutesOptions,
     ProbeRoutesOptions,
     OwnRoutesOptions,
-    Omit<GeminiRelayOptions, 'bodyBytesMax'> {
+    Omit<GeminiRelayOptions, 'bodyBytesMax' | 'heldBytesMax' | 'exchange'> {
+  readonly exchange: GeminiRelayOptions['exchange'] & LiveRouteOptions['exchange'];
   /** Port 0 takes a free one. */
   readonly listen: { readonly host: string; readonly port: number };
+  /** Certificate chain and key as PEM; with them headgate speaks https and wss. Default: null. */
+  readonly tls?: TlsPair | null;
   /** Largest body of a counted call, in bytes. Default 128 MiB. */
   readonly bodyBytesMax?: number;
+  /** Most bytes of all bodies of counted calls together. Default: no bound. */
+  readonly heldBytesMax?: () => number;
   /** What past conversations are asked of; without it their routes are not there. */
   readonly sessions?: SessionControl;
   /** Further routes of our own; they share the guard and the problem documents. */
   readonly routes?: readonly ((app: FastifyInstance) => void)[];
+}
+
+export interface TlsPair {
+  readonly cert: Buffer;
+  readonly key: Buffer;
 }
 
 export interface HttpServer {
@@ -67,20 +85,33 @@ export async function createServer(options: HttpServerOptions): Promise<HttpServ
       { where: 'admin.token' },
     );
   }
-  const relay = createGeminiRelay({ bodyBytesMax: BODY_BYTES_MAX, ...options });
-  const app = createOwnApp((own) => createTrafficServer(relay, own));
+  const relay = createGeminiRelay({
+    bodyBytesMax: BODY_BYTES_MAX,
+    heldBytesMax: () => Infinity,
+    ...options,
+  });
+  const live = createLiveRoute(options);
+  const { tls = null } = options;
+  let traffic: Traffic | null = null;
+  const app = createOwnApp((own) => {
+    traffic = createTraffic({ relay, own, live, tls });
+    return traffic.server;
+  });
   registerOwnRoutes(app, options);
   const url = await app.listen({ host, port });
   return {
-    url,
+    // Fastify does not know what the server that it was given speaks.
+    url: tls === null ? url : url.replace(/^http:/, 'https:'),
     port: portOf(app.server),
     close: async () => {
+      await live.close();
+      traffic?.cut();
       await app.close();
     },
   };
 }
 
-type OwnOptions = Omit<HttpServerOptions, 'listen' | 'clock' | 'exchange' | 'onRefusal'>;
+type OwnOptions = Omit<HttpServerOptions, 'listen' | 'tls' | 'clock' | 'exchange' | 'onRefusal'>;
 
 /** Everything that is not a Gemini path. Returns the maker of their OpenAPI document. */
 export function registerOwnRoutes(app: FastifyInstance, options: OwnOptions): () => JsonSchema {
@@ -100,31 +131,65 @@ function portOf(server: Server): number {
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-function createTrafficServer(relay: RequestListener, own: RequestListener): Server {
-  const server = createNodeServer(
-    {
-      maxHeaderSize: HEADER_BYTES_MAX,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      headersTimeout: HEADERS_MS_MAX,
-      // Uploads may take hours, and a call waits in the queue after it has been read.
-      requestTimeout: 0,
-      noDelay: true,
-    },
-    (request, response) => {
-      if (isGeminiPath(request.url ?? '/')) relay(request, response);
-      else own(request, response);
-    },
-  );
-  // With a listener, the body of a client that asks first is only called for once the call has
-  // passed the checks that need no body.
-  server.on('checkContinue', (request, response) => {
-    if (isGeminiPath(request.url ?? '/')) return relay(request, response);
-    response.writeContinue();
-    own(request, response);
+interface Traffic {
+  readonly server: Server;
+  /** Cuts the connections that `server` has given away. */
+  cut(): void;
+}
+
+/** What headgate's servers have in common. */
+const SERVER_OPTIONS = {
+  maxHeaderSize: HEADER_BYTES_MAX,
+  keepAliveTimeout: KEEP_ALIVE_MS,
+  headersTimeout: HEADERS_MS_MAX,
+  // Uploads may take hours, and a call waits in the queue after it has been read.
+  requestTimeout: 0,
+  noDelay: true,
+};
+
+/**
+ * The server that listens, and one behind it that does not. An 'upgrade' listener takes over every
+ * request that offers an upgrade, such as h2c from Java's client; those that are not Live go to the
+ * second one, which has no such listener, and so are answered as plain HTTP (RFC 9110 section 7.8).
+ */
+function createTraffic({
+  relay,
+  own,
+  live,
+  tls,
+}: {
+  readonly relay: RequestListener;
+  readonly own: RequestListener;
+  readonly live: LiveRoute;
+  readonly tls: TlsPair | null;
+}): Traffic {
+  const listener: RequestListener = (request, response) => {
+    if (isGeminiPath(request.url ?? '/')) relay(request, response);
+    else own(request, response);
+  };
+  const plain = createNodeServer(SERVER_OPTIONS, listener);
+  const server =
+    tls === null
+      ? createNodeServer(SERVER_OPTIONS, listener)
+      : createTlsServer({ ...SERVER_OPTIONS, ...tls }, listener);
+  for (const each of [plain, server]) {
+    // With a listener, the body of a client that asks first is only called for once the call has
+    // passed the checks that need no body.
+    each.on('checkContinue', (request, response) => {
+      if (isGeminiPath(request.url ?? '/')) return relay(request, response);
+      response.writeContinue();
+      own(request, response);
+    });
+  }
+  server.on('upgrade', (request, socket, head) => {
+    if (isLiveHandshake(request)) return live.upgrade(request, socket, head);
+    const { method = '', url = '', httpVersion, rawHeaders } = request;
+    // Node has read the head and no more: it is put back before what follows it.
+    const start = headOf(`${method} ${url} HTTP/${httpVersion}`, rawHeaders);
+    socket.unshift(Buffer.concat([Buffer.from(start, 'latin1'), head]));
+    plain.emit('connection', socket);
   });
-  // No 'upgrade' listener: with one, Node would hand it every request that offers an upgrade, such as
-  // h2c from Java's client, and no longer answer those as plain HTTP.
-  return server;
+  return { server, cut: () => plain.closeAllConnections() };
 }
 
 function createOwnApp(serverOf: (own: RequestListener) => Server): FastifyInstance {
