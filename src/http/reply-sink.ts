@@ -2,6 +2,8 @@ import type { ServerResponse } from 'node:http';
 
 import type { ReplySink } from '../exchange/call.ts';
 
+const NO_BYTES = Buffer.alloc(0);
+
 /** A thin cover over a response; see ReplySink. */
 export function createReplySink(response: ServerResponse): ReplySink {
   let hasLength = false;
@@ -10,7 +12,10 @@ export function createReplySink(response: ServerResponse): ReplySink {
   return {
     head(status, headers) {
       if (response.destroyed || response.headersSent) return;
-      hasLength = headers.some((name, at) => at % 2 === 0 && /^content-length$/i.test(name));
+      const has = (wanted: RegExp) => headers.some((name, at) => at % 2 === 0 && wanted.test(name));
+      hasLength = has(/^content-length$/i);
+      // What passes through is dated by its origin or not at all; only our own answers are dated here.
+      response.sendDate = has(/^x-headgate-refused$/i);
       // A flat list keeps duplicates and case. Node's type wants it mutable.
       response.writeHead(status, [...headers]);
       flushSoon(response);
@@ -53,6 +58,7 @@ export function createReplySink(response: ServerResponse): ReplySink {
 function flushSoon(response: ServerResponse): void {
   const { socket } = response;
   socket?.cork();
-  response.flushHeaders();
+  // Not flushHeaders: that sends them as UTF-8, which makes two bytes of each beyond ASCII.
+  response.write(NO_BYTES);
   process.nextTick(() => socket?.uncork());
 }

@@ -22,6 +22,8 @@ export interface UndiciUpstreamOptions {
 
 const CONNECTIONS_MAX = 1024;
 const CONNECT_TIMEOUT_MS = 30_000;
+/** As much as is taken from clients; Node's default of 16 KiB would make an error of such an answer. */
+const HEADER_BYTES_MAX = 64 * 1024;
 /**
  * How long an idle connection is kept. Calls of a paced client are often a minute's slot apart, and
  * a new TLS handshake costs a round trip or two. Google keeps its side open for 240 s; a server that
@@ -37,6 +39,7 @@ export function createUpstream(options: UndiciUpstreamOptions = {}): Upstream {
     connections: options.connections ?? CONNECTIONS_MAX,
     pipelining: 1,
     allowH2: false,
+    maxHeaderSize: HEADER_BYTES_MAX,
     keepAliveTimeout: IDLE_MS_MAX,
     keepAliveMaxTimeout: IDLE_MS_MAX,
     connect: { timeout: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS, noDelay: true },
