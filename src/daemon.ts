@@ -28,6 +28,7 @@ import { makeScenario } from './simulator/scenario.ts';
 import type { Simulator } from './simulator/simulator.ts';
 import { startSimulator } from './simulator/simulator.ts';
 import { openStore } from './store/store.ts';
+import { createLiveUpstream } from './upstream/live-upstream.ts';
 import { createUpstream } from './upstream/undici-upstream.ts';
 import { VERSION } from './version.ts';
 
@@ -70,7 +71,7 @@ export interface Daemon {
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { clock = systemClock, random = Math.random } = options;
   const parts = buildParts({ ...options, clock });
-  const { configuration, store, exchange, scheduler, chores, upstream, names, state } = parts;
+  const { configuration, store, exchange, scheduler, chores, upstream, live, names, state } = parts;
   const { desk, conversations } = parts;
   const { simulate = configuration.current.simulate, scenario = makeScenario() } = options;
   let simulator: Simulator | null = null;
@@ -121,6 +122,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     scheduler.flush();
     store.close();
     await upstream.close();
+    live.close();
     await simulator?.close();
   }
 
@@ -144,6 +146,7 @@ function buildParts(options: BuildOptions) {
   const { rulesOf, note } = engine;
   const { ledger, learning, timeline } = store;
   const upstream = createUpstream();
+  const live = createLiveUpstream();
   const record = (ended: ExchangeRecord) => {
     metrics.recordExchange(ended);
     operator.note(ended);
@@ -163,6 +166,7 @@ function buildParts(options: BuildOptions) {
     ledger,
     scheduler,
     upstream,
+    live,
     settings: () => configuration.settings,
     calibration,
     resolveModel: (requestedModel) => names.resolve(requestedModel),
@@ -200,7 +204,7 @@ function buildParts(options: BuildOptions) {
   state.snapshot = () => operator.snapshot();
   const rollupsMs = () => configuration.current.retention.rollupsMs;
   const chores = startChores({ clock, calibration, learning, note, rollupsMs });
-  return { ...engine, upstream, exchange, operator, chores, conversations, desk };
+  return { ...engine, upstream, live, exchange, operator, chores, conversations, desk };
 }
 
 /** The parts that decide which call goes when, and what they need. */
@@ -273,12 +277,14 @@ function openServer(
   let requests = 0;
   return createServer({
     listen: configuration.current.listen,
+    tls: configuration.current.tls,
     clock,
     control: operator,
     sessions: desk,
     metrics,
     version: VERSION,
     exchange,
+    live: exchange,
     guard: () => ({
       listenHost: configuration.current.listen.host,
       ...configuration.current.admin,

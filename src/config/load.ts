@@ -8,6 +8,7 @@ import { ConfigError, type Problem } from './problems.ts';
 import { CONFIG_SCHEMA, LOG_LEVELS, type ConfigFile } from './schema.ts';
 import { cooldownOf, projectsOf, queueOf, rateLimitsOf, sessionsOf } from './sections.ts';
 import { emptyDocument, readFault, readPrices, resolvePath, type Reading } from './sources.ts';
+import { readTls } from './tls.ts';
 import { validate } from './validate.ts';
 import { toBaseUrl, toDuration, toListen } from './values.ts';
 
@@ -83,17 +84,22 @@ function assemble(
   const isEnforced = flags.rateLimit ?? written.enable_rate_limit;
   const state = stateDirectory(reading.env);
   const { path } = written.storage;
+  const tls = readTls(reading, written.tls);
   return {
     file: location.file,
     hash: '',
     mode: isEnforced ? written.mode : 'off',
     profile: written.rate_limits.profile,
     warnings: reading.warnings,
-    secrets: [apiKey, token, ...[...projects.values()].flatMap(({ keys }) => keys)].filter(
-      (secret) => secret !== null,
-    ),
+    secrets: [
+      apiKey,
+      token,
+      tls?.key ?? null,
+      ...[...projects.values()].flatMap(({ keys }) => keys),
+    ].filter((secret) => secret !== null),
     watchedFiles: reading.watchedFiles,
     listen: toListen(reading, { written: written.listen, flag: flags.listen, token }),
+    tls,
     simulate: flags.simulate ?? false,
     upstream: { baseUrl: toBaseUrl(reading, written.upstream.base_url), apiKey },
     rateLimits,
@@ -144,7 +150,7 @@ function hashOf(config: LoadedConfig): string {
   return createHash('sha256').update(plain).digest('hex').slice(0, 12);
 }
 
-const SECRET_OR_PLACE = new Set(['apiKey', 'token', 'keys', 'source', 'warnings']);
+const SECRET_OR_PLACE = new Set(['apiKey', 'token', 'key', 'keys', 'source', 'warnings']);
 
 /** A value whose variable is missing is wrong in every other way too; once is enough. */
 function isNews(told: readonly Problem[]): (problem: Problem) => boolean {

@@ -20,6 +20,8 @@ export interface LoadedConfig {
   /** Absolute paths of every file that this configuration was read from, or would be if it existed. */
   readonly watchedFiles: readonly string[];
   readonly listen: ListenAddress;
+  /** PEM, read when the configuration was; null for plain HTTP. */
+  readonly tls: { readonly cert: string; readonly key: string } | null;
   /** Whether a simulated Gemini stands in for the upstream. */
   readonly simulate: boolean;
   readonly upstream: {

@@ -229,13 +229,33 @@ const ADMIN = section('Who may talk to headgate.', {
   ),
 });
 
+const TLS_PAIR = Type.Object(
+  {
+    cert: Type.String({
+      minLength: 1,
+      title: 'a path',
+      description: 'The certificate, with its chain, as PEM.',
+    }),
+    key: Type.String({ minLength: 1, title: 'a path', description: 'Its private key, as PEM.' }),
+  },
+  { additionalProperties: false },
+);
+
 /** The whole configuration file: its type, its validation, its editor schema and its reference. */
 export const CONFIG_SCHEMA = Type.Object(
   {
     listen: text(
-      'HOST:PORT. Port 0 takes a free one. Beyond loopback admin.token is needed, and there is no TLS.',
+      'HOST:PORT. Port 0 takes a free one. Beyond loopback admin.token is needed.',
       '127.0.0.1:4290',
     ),
+    tls: Type.Unsafe<Static<typeof TLS_PAIR> | null>({
+      ...TLS_PAIR,
+      type: ['object', 'null'],
+      default: null,
+      title: 'a mapping of cert and key, or null',
+      description:
+        'With it headgate speaks https and wss and nothing else. The Live API of the Python and Go SDKs takes no other. null is plain HTTP.',
+    }),
     enable_rate_limit: flag('false forwards every call at once, and still counts.', true),
     mode: choice(
       ['enforce', 'shadow'],

@@ -10,6 +10,9 @@ import type { AgentNames } from './agent-names.ts';
 import { createAgentNames } from './agent-names.ts';
 import type { ExchangeRecord, InboundCall, ReplySink } from './call.ts';
 import { CountedExchange } from './counted-exchange.ts';
+import type { LiveCall } from './live-exchange.ts';
+import { LiveExchange } from './live-exchange.ts';
+import type { LiveUpstream, LiveWire } from './live-wire.ts';
 import { PassedExchange } from './passed-exchange.ts';
 import type { ExchangeRecording, UnkeptExchange } from './recording-sink.ts';
 import type { Settings } from './settings.ts';
@@ -44,6 +47,8 @@ export interface ExchangeOptions {
   readonly ledger: LedgerStore;
   readonly scheduler: Scheduler;
   readonly upstream: Upstream;
+  /** The way of Live sessions; without it they are refused. */
+  readonly live?: LiveUpstream;
   readonly settings: () => Settings;
   readonly calibration: Calibration;
   /** The model that a name stands for: configured and learned aliases. */
@@ -120,6 +125,11 @@ export class Exchange {
     sink: ReplySink,
   ): void {
     new PassedExchange(this.#context, { call, body, sink }).begin();
+  }
+
+  /** A Live session whose handshake is answered. It ends by a close of the client's wire. */
+  converse(call: LiveCall, client: LiveWire): void {
+    new LiveExchange(this.#context, { call, client }).begin();
   }
 
   /** Cuts what still runs, after the time to end by itself is over. */

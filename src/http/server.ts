@@ -13,7 +13,7 @@ import {
   headOf,
   isLiveHandshake,
   type LiveRoute,
-  type LiveRouteOptions,
+  type LiveEntry,
 } from './live-route.ts';
 import { registerOpenApi } from './openapi-route.ts';
 import type { JsonSchema } from './openapi-shapes.ts';
@@ -29,14 +29,15 @@ export interface HttpServerOptions
     AdminRoutesOptions,
     ProbeRoutesOptions,
     OwnRoutesOptions,
-    Omit<GeminiRelayOptions, 'bodyBytesMax' | 'heldBytesMax' | 'exchange'> {
-  readonly exchange: GeminiRelayOptions['exchange'] & LiveRouteOptions['exchange'];
+    Omit<GeminiRelayOptions, 'bodyBytesMax' | 'heldBytesMax'> {
   /** Port 0 takes a free one. */
   readonly listen: { readonly host: string; readonly port: number };
   /** Certificate chain and key as PEM; with them headgate speaks https and wss. Default: null. */
   readonly tls?: TlsPair | null;
   /** Largest body of a counted call, in bytes. Default 128 MiB. */
   readonly bodyBytesMax?: number;
+  /** Where Live sessions go; without it their handshakes are answered as plain HTTP. */
+  readonly live?: LiveEntry;
   /** Most bytes of all bodies of counted calls together. Default: no bound. */
   readonly heldBytesMax?: () => number;
   /** What past conversations are asked of; without it their routes are not there. */
@@ -46,8 +47,8 @@ export interface HttpServerOptions
 }
 
 export interface TlsPair {
-  readonly cert: Buffer;
-  readonly key: Buffer;
+  readonly cert: string;
+  readonly key: string;
 }
 
 export interface HttpServer {
@@ -90,8 +91,9 @@ export async function createServer(options: HttpServerOptions): Promise<HttpServ
     heldBytesMax: () => Infinity,
     ...options,
   });
-  const live = createLiveRoute(options);
   const { tls = null } = options;
+  const live =
+    options.live === undefined ? null : createLiveRoute({ ...options, sessions: options.live });
   let traffic: Traffic | null = null;
   const app = createOwnApp((own) => {
     traffic = createTraffic({ relay, own, live, tls });
@@ -104,14 +106,17 @@ export async function createServer(options: HttpServerOptions): Promise<HttpServ
     url: tls === null ? url : url.replace(/^http:/, 'https:'),
     port: portOf(app.server),
     close: async () => {
-      await live.close();
+      await live?.close();
       traffic?.cut();
       await app.close();
     },
   };
 }
 
-type OwnOptions = Omit<HttpServerOptions, 'listen' | 'tls' | 'clock' | 'exchange' | 'onRefusal'>;
+type OwnOptions = Omit<
+  HttpServerOptions,
+  'listen' | 'tls' | 'live' | 'clock' | 'exchange' | 'onRefusal'
+>;
 
 /** Everything that is not a Gemini path. Returns the maker of their OpenAPI document. */
 export function registerOwnRoutes(app: FastifyInstance, options: OwnOptions): () => JsonSchema {
@@ -160,7 +165,7 @@ function createTraffic({
 }: {
   readonly relay: RequestListener;
   readonly own: RequestListener;
-  readonly live: LiveRoute;
+  readonly live: LiveRoute | null;
   readonly tls: TlsPair | null;
 }): Traffic {
   const listener: RequestListener = (request, response) => {
@@ -182,7 +187,7 @@ function createTraffic({
     });
   }
   server.on('upgrade', (request, socket, head) => {
-    if (isLiveHandshake(request)) return live.upgrade(request, socket, head);
+    if (live !== null && isLiveHandshake(request)) return live.upgrade(request, socket, head);
     const { method = '', url = '', httpVersion, rawHeaders } = request;
     // Node has read the head and no more: it is put back before what follows it.
     const start = headOf(`${method} ${url} HTTP/${httpVersion}`, rawHeaders);

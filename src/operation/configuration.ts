@@ -138,6 +138,8 @@ function restartKeys(from: LoadedConfig, to: LoadedConfig): string[] {
   if (from.listen.host !== to.listen.host || from.listen.port !== to.listen.port) {
     keys.push('listen');
   }
+  const isSameTls = from.tls?.cert === to.tls?.cert && from.tls?.key === to.tls?.key;
+  if (!isSameTls) keys.push('tls');
   if (from.storage.path !== to.storage.path) keys.push('storage.path');
   if (from.simulate !== to.simulate) keys.push('simulate');
   return keys;

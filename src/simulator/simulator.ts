@@ -1,6 +1,7 @@
-import { createServer } from 'node:http';
+import { createServer, type RequestListener } from 'node:http';
 import type { Clock } from '../clock.ts';
 import { type Arrival, ArrivalLog } from './arrival.ts';
+import { serveLive } from './live.ts';
 import { type Host, receive } from './receive.ts';
 import type { Scenario } from './scenario.ts';
 import { type Score, scoreOf } from './score.ts';
@@ -55,15 +56,15 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
       world.reset();
     },
   };
-  const server = createServer(
-    // Agents keep their connections between calls, and a body may take its time.
-    { keepAliveTimeout: 120_000, requestTimeout: 0, headersTimeout: 0 },
-    (request, response) => {
-      receive(host, request, response).catch((error: unknown) => {
-        response.destroy(error instanceof Error ? error : new Error(String(error)));
-      });
-    },
-  );
+  const listener: RequestListener = (request, response) => {
+    receive(host, request, response).catch((error: unknown) => {
+      response.destroy(error instanceof Error ? error : new Error(String(error)));
+    });
+  };
+  // Agents keep their connections between calls, and a body may take its time.
+  const settings = { keepAliveTimeout: 120_000, requestTimeout: 0, headersTimeout: 0 };
+  const server = createServer(settings, listener);
+  const live = serveLive(server, createServer(settings, listener), { world, log });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host: address, port, backlog: BACKLOG }, resolve);
@@ -80,6 +81,7 @@ export async function startSimulator(options: SimulatorOptions): Promise<Simulat
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
+        live.close();
         server.closeAllConnections();
       }),
   };

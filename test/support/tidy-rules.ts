@@ -76,6 +76,7 @@ const LIBRARY_HOME: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['metrics'],
   commander: ['cli'],
   pino: ['log.ts'],
+  ws: ['http', 'upstream', 'simulator'],
 };
 
 /** Folders that compute and nothing else. */
