@@ -9,7 +9,7 @@ import {
   words,
 } from './answer.ts';
 import type { Asked } from './asked.ts';
-import { answerInteraction } from './interaction-answer.ts';
+import { answerInteraction, makeInteraction, tokenOf } from './interaction-answer.ts';
 import { field, integer, list } from './json.ts';
 import { answerChat, answerOpenaiEmbeddings, answerOpenaiImage } from './openai-answer.ts';
 import { THOUGHT_SIGNATURE } from './tool-call.ts';
@@ -25,19 +25,24 @@ export function answerTo(asked: Asked, facts: AnswerFacts): Answer {
       return whole({ totalTokens, promptTokensDetails });
     }
     case 'embed':
-      return whole({ embedding: { values: vector(asked.seed, dimensions(asked.body)) } });
+      return whole({
+        embedding: { values: vector(asked.seed, dimensions(asked.body)) },
+        ...embeddingUsage(asked, facts),
+      });
     case 'batchEmbed': {
       const embeddings = list(field(asked.body, 'requests')).map((item, index) => ({
         values: vector(asked.seed + index, dimensions(item)),
       }));
-      return whole({ embeddings });
+      return whole({ embeddings, ...embeddingUsage(asked, facts) });
     }
     case 'predict': {
-      const predictions = [{ mimeType: 'image/png', bytesBase64Encoded: PIXEL }];
-      return whole({ predictions });
+      const prediction = { mimeType: 'image/png', bytesBase64Encoded: PIXEL };
+      return whole({
+        predictions: Array.from({ length: samplesOf(asked.body) }, () => prediction),
+      });
     }
     case 'predictLong':
-      return whole({ name: `models/${facts.model}/operations/${facts.id}` });
+      return whole({ name: operationOf(facts) });
     case 'chat':
       return answerChat(asked, facts);
     case 'openaiEmbed':
@@ -45,8 +50,19 @@ export function answerTo(asked: Asked, facts: AnswerFacts): Answer {
     case 'openaiImage':
       return answerOpenaiImage(facts);
     case 'interaction':
-      return answerInteraction(asked, facts);
+      return answerInteraction(asked, makeInteraction(asked, facts));
   }
+}
+
+/** The operation that a film is made under. */
+export function operationOf({ model, id }: AnswerFacts): string {
+  return `models/${model}/operations/${id}`;
+}
+
+/** Pictures or films that are asked for at once: one, unless told otherwise, and at most four. */
+export function samplesOf(body: unknown): number {
+  const count = integer(field(field(body, 'parameters'), 'sampleCount', 'numberOfVideos'));
+  return Math.min(4, Math.max(1, count ?? 1));
 }
 
 function answerGenerate(asked: Asked, facts: AnswerFacts): Answer {
@@ -74,7 +90,7 @@ function generateChunk(asked: Asked, facts: AnswerFacts, part: string, done: num
     candidates: [
       {
         content: { parts: [answerPart(asked, facts, part)], role: 'model' },
-        ...(isLast ? { finishReason: asked.isCut ? 'MAX_TOKENS' : 'STOP' } : {}),
+        ...(isLast ? endOf(asked, facts) : {}),
         index: 0,
       },
     ],
@@ -89,6 +105,20 @@ function generateChunk(asked: Asked, facts: AnswerFacts, part: string, done: num
     modelVersion: facts.model,
     responseId: facts.id,
   };
+}
+
+function endOf(asked: Asked, facts: AnswerFacts): object {
+  if (asked.hopsLeft > 0) {
+    return { finishReason: 'CONTINUATION', continuationToken: tokenOf(asked, facts) };
+  }
+  return { finishReason: asked.isCut ? 'MAX_TOKENS' : 'STOP' };
+}
+
+/** Models before the second generation of embeddings say nothing of what they read. */
+function embeddingUsage({ inputTokens }: Asked, { model }: AnswerFacts): object {
+  if (/(?:^|-)00\d$/.test(model)) return {};
+  const promptTokenDetails = [{ modality: 'TEXT', tokenCount: inputTokens }];
+  return { usageMetadata: { promptTokenCount: inputTokens, promptTokenDetails } };
 }
 
 /** A call carries the signature that newer models want back with it. */

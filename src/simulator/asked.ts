@@ -1,4 +1,5 @@
 import { badRequest, type GoogleError } from './google-error.ts';
+import { isBackground } from './interaction-answer.ts';
 import { field, integer, list, text } from './json.ts';
 import type { Route } from './route.ts';
 import { contentTokens, countTextTokens, countTokens, hash } from './tokenizer.ts';
@@ -20,6 +21,10 @@ export interface Asked {
   readonly isCut: boolean;
   /** From `[[sleep:N]]`, ms before the first byte. */
   readonly sleepMs: number;
+  /** From `[[sleep:N]]` too, where it is answered at once and polled for: ms until it is done. */
+  readonly workMs: number;
+  /** From `[[hops:N]]`: further requests that the answer's continuation token stands for. */
+  readonly hopsLeft: number;
   /** From `[[tag:NAME]]`. */
   readonly tag: string | null;
   /** From `[[call:NAME key=value ...]]`; null where the answer is words. */
@@ -33,6 +38,7 @@ export interface Asked {
 const OUTPUT_TOKENS = 24;
 const OUTPUT_TOKENS_MAX = 1_000_000;
 const SLEEP_MS_MAX = 3_600_000;
+const HOPS_MAX = 100;
 
 /** Reads a body; what is wrong with it is answered as Google would. */
 export function askedOf(route: Route, bytes: Buffer): Asked | GoogleError {
@@ -49,7 +55,9 @@ export function askedOf(route: Route, bytes: Buffer): Asked | GoogleError {
   if (weighed.missing !== undefined) return badRequest(weighed.missing);
   const wanted = directiveNumber(raw, 'out', OUTPUT_TOKENS_MAX) ?? OUTPUT_TOKENS;
   const most = outputTokensMax(body) ?? Infinity;
-  const streams = field(body, 'stream') === true && route.shape === 'json';
+  const streams = STREAMS_BY_BODY.has(route.kind) && field(body, 'stream') === true;
+  const sleepMs = directiveNumber(raw, 'sleep', SLEEP_MS_MAX) ?? 0;
+  const isPolled = route.kind === 'predictLong' || isBackground(body);
   return {
     route,
     body,
@@ -62,7 +70,9 @@ export function askedOf(route: Route, bytes: Buffer): Asked | GoogleError {
       ? (directiveNumber(raw, 'think', OUTPUT_TOKENS_MAX) ?? 0)
       : 0,
     isCut: most < wanted,
-    sleepMs: directiveNumber(raw, 'sleep', SLEEP_MS_MAX) ?? 0,
+    sleepMs: isPolled ? 0 : sleepMs,
+    workMs: isPolled ? sleepMs : 0,
+    hopsLeft: hopsLeftOf(raw, body),
     tag: directive(raw, 'tag'),
     toolCall: toolCallOf(directive(raw, 'call'), body),
     lastText: weighed.lastText,
@@ -71,6 +81,8 @@ export function askedOf(route: Route, bytes: Buffer): Asked | GoogleError {
 }
 
 const GENERATES: ReadonlySet<string> = new Set(['generate', 'chat', 'interaction']);
+
+const STREAMS_BY_BODY: ReadonlySet<string> = new Set(['chat', 'interaction']);
 
 interface Weighed {
   readonly tokens: number;
@@ -109,9 +121,12 @@ function weigh(route: Route, body: unknown): Weighed {
       return { tokens: tokens + toolTokens, lastText: texts.at(-1) ?? '' };
     }
     case 'openaiEmbed': {
-      const inputs = list(field(body, 'input')).filter((one) => typeof one === 'string');
-      const requests = Math.max(1, inputs.length);
-      return { tokens: sum(inputs.map(countTextTokens)), lastText: '', requests };
+      const inputs = list(field(body, 'input'));
+      const texts = inputs.filter((one) => typeof one === 'string');
+      // Tokens instead of texts are counted already: a list of them is one item, or several.
+      const numbers = inputs.flat().filter((one) => typeof one === 'number');
+      const requests = Math.max(1, inputs.filter((one) => typeof one !== 'number').length);
+      return { tokens: sum(texts.map(countTextTokens)) + numbers.length, lastText: '', requests };
     }
     case 'openaiImage': {
       const prompt = text(field(body, 'prompt')) ?? '';
@@ -119,7 +134,9 @@ function weigh(route: Route, body: unknown): Weighed {
     }
     case 'interaction': {
       const input = field(body, 'input');
-      const missing = input === undefined ? { missing: 'input is not specified' } : {};
+      const isContinued = field(body, 'continuation_token') !== undefined;
+      const isMissing = input === undefined && !isContinued;
+      const missing = isMissing ? { missing: 'input is not specified' } : {};
       const texts = [...textsIn(field(body, 'system_instruction')), ...textsIn(input)];
       return { tokens: sum(texts.map(countTextTokens)), lastText: texts.at(-1) ?? '', ...missing };
     }
@@ -153,6 +170,13 @@ function textsIn(value: unknown): string[] {
     ...textsOfResponse(response),
     ...below.flatMap((one) => list(one).flatMap(textsIn)),
   ];
+}
+
+/** A token tells of the hops that come after it; a first request asks for them. */
+function hopsLeftOf(raw: string, body: unknown): number {
+  const token = text(field(body, 'continuation_token', 'continuationToken'));
+  if (token !== undefined) return Number(/^hop-(\d{1,3})-/.exec(token)?.[1] ?? 0);
+  return directiveNumber(raw, 'hops', HOPS_MAX) ?? 0;
 }
 
 function outputTokensMax(body: unknown): number | undefined {

@@ -1,5 +1,5 @@
 import { type Answer, type AnswerFacts, brokenBy, JSON_TYPE } from './answer.ts';
-import { answerTo } from './answer-to.ts';
+import { answerTo, operationOf, samplesOf } from './answer-to.ts';
 import type { OpenArrival } from './arrival.ts';
 import { type Asked, askedOf } from './asked.ts';
 import type { Refusal } from './bookkeeping.ts';
@@ -11,7 +11,8 @@ import {
   modelNotFound,
   quotaExceeded,
 } from './google-error.ts';
-import { completedInteraction } from './interaction-answer.ts';
+import { makeInteraction } from './interaction-answer.ts';
+import { field, text } from './json.ts';
 import type { Reply } from './reply.ts';
 import { errorShapeOf, quotaFamilyOf, type Route } from './route.ts';
 import {
@@ -44,7 +45,7 @@ export async function serveCall(
 ): Promise<void> {
   const { arrival, reply } = exchange;
   const { scenario } = world;
-  const asked = askedOf(route, exchange.body);
+  const asked = withHistory(world, askedOf(route, exchange.body));
   if (!('body' in asked)) {
     sendError(reply, route, asked);
     return;
@@ -74,6 +75,16 @@ export async function serveCall(
     return;
   }
   if (fault === null || !failed(call, fault.answer)) await respond(call);
+}
+
+/** An interaction that goes on from an earlier one reads all of that again. */
+function withHistory(world: World, asked: Asked | GoogleError): Asked | GoogleError {
+  if (!('body' in asked) || asked.route.kind !== 'interaction') return asked;
+  const previous = text(field(asked.body, 'previous_interaction_id'));
+  if (previous === undefined) return asked;
+  const tokens = world.resources.interactions.tokensOf(previous);
+  if (tokens === null) return GOOGLE_ERRORS.notFound;
+  return { ...asked, inputTokens: asked.inputTokens + tokens };
 }
 
 interface Call {
@@ -178,9 +189,7 @@ async function respond({
     chunks: scenario.latency.chunks,
   };
   const answer = answerTo(asked, facts);
-  if (asked.route.kind === 'interaction') {
-    world.resources.remember(facts.id, completedInteraction(asked, facts));
-  }
+  begin(world, asked, facts);
   const tokens = asked.outputTokens + asked.thoughtTokens;
   const spend = (share: number): void => {
     arrival.outputTokens = Math.round(tokens * share);
@@ -205,6 +214,21 @@ async function respond({
   }
   if (scenario.tpm_counts === 'total') {
     world.books.addTokens(model, arrival.outputTokens, world.now());
+  }
+}
+
+/** Begins what can be asked for later. */
+function begin({ resources }: World, asked: Asked, facts: AnswerFacts): void {
+  const doneAtMs = facts.createdMs + asked.workMs;
+  if (asked.route.kind === 'predictLong') {
+    resources.operations.beginVideo(operationOf(facts), {
+      samples: samplesOf(asked.body),
+      doneAtMs,
+    });
+  }
+  if (asked.route.kind === 'interaction' && field(asked.body, 'store') !== false) {
+    const tokens = asked.inputTokens + asked.outputTokens;
+    resources.interactions.keep(makeInteraction(asked, facts), { tokens, doneAtMs });
   }
 }
 

@@ -4,10 +4,16 @@ import { JSON_TYPE } from './answer.ts';
 import type { ArrivalLog, OpenArrival } from './arrival.ts';
 import { bodyOf } from './body.ts';
 import { serveCall } from './call.ts';
-import { badRequest, errorBody, type GoogleError, GOOGLE_ERRORS } from './google-error.ts';
+import {
+  badRequest,
+  errorBody,
+  type ErrorShape,
+  type GoogleError,
+  GOOGLE_ERRORS,
+} from './google-error.ts';
 import { isOwnPage, serveOwnPage } from './own-page.ts';
 import { Reply } from './reply.ts';
-import { notFound } from './resources.ts';
+import { notFound } from './resource-answer.ts';
 import { errorShapeOf, isOpenai, type Route, routeOf, type Target, targetOf } from './route.ts';
 import type { Score } from './score.ts';
 import type { World } from './world.ts';
@@ -55,11 +61,11 @@ export async function receive(
 
   const error = requestError(world, key, body);
   if (target === null) {
-    sendError(reply, route, badRequest('Malformed URL.'));
+    sendError(reply, 'object', badRequest('Malformed URL.'));
   } else if (method === 'OPTIONS') {
     reply.send(200, preflight(request));
   } else if (error !== null) {
-    sendError(reply, route, error);
+    sendError(reply, route === null ? shapeOf(target) : errorShapeOf(route), error);
   } else if (route === null) {
     serveResource(host, { request, target, body, arrival, reply });
   } else {
@@ -86,8 +92,13 @@ function serveResource(
   reply.send(answer.status, answer);
 }
 
-function sendError(reply: Reply, route: Route | null, error: GoogleError): void {
-  const shape = route === null ? 'object' : errorShapeOf(route);
+/** Of a path that has no quota. */
+function shapeOf({ path }: Target): ErrorShape {
+  if (/^\/v1\w*\/openai\//.test(path)) return 'array';
+  return /^\/v1\w*\/interactions\//.test(path) ? 'interaction' : 'object';
+}
+
+function sendError(reply: Reply, shape: ErrorShape, error: GoogleError): void {
   reply.send(error.code, { contentType: JSON_TYPE, pieces: [errorBody(error, shape)] });
 }
 
@@ -100,9 +111,15 @@ function requestError({ scenario }: World, key: string | null, body: Buffer): Go
   return scenario.keys.includes(key) ? null : GOOGLE_ERRORS.keyInvalid;
 }
 
-function keyOf(request: IncomingMessage, { query }: Target, route: Route | null): string | null {
+function keyOf(
+  request: IncomingMessage,
+  { path, query }: Target,
+  route: Route | null,
+): string | null {
   const bearer = /^(?:Bearer|Token) +(.+)$/i.exec(headerOf(request, 'authorization') ?? '')?.[1];
-  if (route !== null && isOpenai(route)) return bearer ?? null;
+  if (route === null ? shapeOf({ path, query }) === 'array' : isOpenai(route)) {
+    return bearer ?? null;
+  }
   return (
     headerOf(request, 'x-goog-api-key') ?? query.get('key') ?? bearer ?? query.get('access_token')
   );

@@ -1,71 +1,71 @@
-import type { IncomingHttpHeaders } from 'node:http';
-import { JSON_TYPE, whole } from './answer.ts';
-import { errorBody, GOOGLE_ERRORS, modelNotFound } from './google-error.ts';
+import { Collections } from './collections.ts';
+import { modelNotFound } from './google-error.ts';
+import { Interactions } from './interactions.ts';
 import { field, text } from './json.ts';
-import type { Target } from './route.ts';
+import { legacyAnswer } from './legacy-answer.ts';
+import { Operations } from './operations.ts';
+import {
+  empty,
+  failure,
+  keep,
+  notFound,
+  objectIn,
+  ok,
+  pageOf,
+  type ResourceAnswer,
+  type ResourceRequest,
+} from './resource-answer.ts';
 import { matches, rowOf, type Scenario } from './scenario.ts';
-
-export interface ResourceRequest {
-  readonly method: string;
-  readonly target: Target;
-  readonly headers: IncomingHttpHeaders;
-  /** The body, or its beginning where `bytes` is more. */
-  readonly body: Buffer;
-  readonly bytes: number;
-  readonly wallMs: number;
-}
-
-export interface ResourceAnswer {
-  readonly status: number;
-  readonly contentType: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly pieces: readonly string[];
-}
 
 interface StoredFile {
   readonly name: string;
   readonly [key: string]: unknown;
 }
 
-/** Most files, uploads and interactions remembered; the oldest go first. */
-const REMEMBERED_MAX = 1000;
 const FILE_LIFE_MS = 48 * 3_600_000;
 
-/** What has no quota: models, files, operations, interactions that were begun before. */
+/** What has no quota: models, files, batches, stores, what was begun before, and all the rest. */
 export class Resources {
   readonly #files = new Map<string, StoredFile>();
   readonly #uploads = new Map<string, { bytes: number; mime: string; display: string }>();
-  readonly #interactions = new Map<string, unknown>();
+  readonly #collections = new Collections();
+  readonly interactions = new Interactions();
+  readonly operations = new Operations();
   #last = 0;
-
-  /** Keeps an interaction for later GETs. */
-  remember(id: string, interaction: unknown): void {
-    keep(this.#interactions, id, interaction);
-  }
 
   answer(request: ResourceRequest, scenario: Scenario, ownUrl: string): ResourceAnswer {
     const { method, target } = request;
     const [first = '', ...segments] = target.path.split('/').slice(1);
     if (first === 'upload') return this.#upload(request, ownUrl);
-    const isGet = method === 'GET' || method === 'HEAD';
     const [kind, id, ...below] = segments;
-    if (isGet && kind === 'models' && below.length === 0) {
-      return modelAnswer(scenario, id, target.query, first);
+    if (kind === 'openai') return openaiAnswer(request, scenario, segments.slice(1));
+    if (kind === 'models') return this.#model(request, scenario, ownUrl);
+    if (kind === 'batches' && below.length === 0) return this.operations.batch(request, id);
+    if (kind === 'interactions') return this.interactions.answer(request, segments.slice(1));
+    if (kind === 'files') {
+      const film = id === undefined ? null : this.operations.film(id.replace(/:download$/, ''));
+      return film ?? this.#file(method, id);
     }
-    if (isGet && kind === 'openai' && id === 'models') return openaiModels(scenario, below[0]);
-    if (isGet && (kind === 'operations' || below[0] === 'operations')) {
+    if (kind === 'operations' && isRead(method)) {
       return ok({ name: segments.join('/'), done: true, response: {} });
     }
-    if (kind === 'files') return this.#file(method, id);
-    if (kind === 'interactions' && id !== undefined) return this.#interaction(method, id);
-    return notFound();
+    return this.#collections.answer(request, segments) ?? notFound();
   }
 
-  #interaction(method: string, id: string): ResourceAnswer {
-    const interaction = this.#interactions.get(id);
-    if (interaction === undefined) return notFound();
-    if (method === 'DELETE') this.#interactions.delete(id);
-    return method === 'DELETE' ? ok({}) : ok(interaction);
+  /** Models themselves, what they have under way, and their verbs that have no quota of a minute. */
+  #model(request: ResourceRequest, scenario: Scenario, ownUrl: string): ResourceAnswer {
+    const { method, target, wallMs } = request;
+    const [version = '', , id, kind, operation, ...more] = target.path.split('/').slice(1);
+    if (method === 'POST' && id !== undefined && kind === undefined) {
+      const [model = '', verb = ''] = id.split(':');
+      const isBatch = verb === 'batchGenerateContent' || verb === 'asyncBatchEmbedContent';
+      if (isBatch) return this.operations.beginBatch(request, model);
+      return legacyAnswer(request, verb) ?? notFound();
+    }
+    if (!isRead(method)) return notFound();
+    if (kind === undefined) return modelAnswer(scenario, id, target.query, version);
+    if (kind !== 'operations' || operation === undefined || more.length > 0) return notFound();
+    return this.operations.video(`models/${id}/operations/${operation}`, wallMs, ownUrl);
   }
 
   #file(method: string, id: string | undefined): ResourceAnswer {
@@ -140,22 +140,6 @@ export class Resources {
   }
 }
 
-export function notFound(): ResourceAnswer {
-  return {
-    status: 404,
-    contentType: JSON_TYPE,
-    pieces: [errorBody(GOOGLE_ERRORS.notFound, 'object')],
-  };
-}
-
-function ok(value: unknown): ResourceAnswer {
-  return { status: 200, ...whole(value) };
-}
-
-function empty(headers: Readonly<Record<string, string>>): ResourceAnswer {
-  return { status: 200, contentType: 'text/plain; charset=utf-8', headers, pieces: [] };
-}
-
 function modelAnswer(
   scenario: Scenario,
   id: string | undefined,
@@ -165,15 +149,10 @@ function modelAnswer(
   if (id !== undefined) {
     const isUnknown = scenario.unknown_models.some((pattern) => matches(pattern, id));
     if (!isUnknown) return ok(modelEntry(scenario, id));
-    const error = modelNotFound(id, version, 'getModel');
-    return { status: 404, contentType: JSON_TYPE, pieces: [errorBody(error, 'object')] };
+    return failure(modelNotFound(id, version, 'getModel'));
   }
-  const names = modelNames(scenario);
-  const from = Number(query.get('pageToken') ?? 0) || 0;
-  const size = Math.max(1, Number(query.get('pageSize') ?? 50) || 50);
-  const models = names.slice(from, from + size).map((name) => modelEntry(scenario, name));
-  const more = from + size < names.length ? { nextPageToken: String(from + size) } : {};
-  return ok({ models, ...more });
+  const entries = modelNames(scenario).map((name) => modelEntry(scenario, name));
+  return pageOf('models', entries, query);
 }
 
 function modelEntry(scenario: Scenario, id: string): object {
@@ -189,9 +168,32 @@ function modelEntry(scenario: Scenario, id: string): object {
   };
 }
 
-function openaiModels(scenario: Scenario, id: string | undefined): ResourceAnswer {
-  if (id !== undefined) return ok(openaiModel(id));
-  return ok({ object: 'list', data: modelNames(scenario).map(openaiModel) });
+/** Models, and what OpenAI's SDKs keep beside them; its errors are arrays. */
+function openaiAnswer(
+  { method, body, wallMs }: ResourceRequest,
+  scenario: Scenario,
+  [kind, ...rest]: readonly string[],
+): ResourceAnswer {
+  const id = rest.join('/').replace(/^models\//, '');
+  if (kind === 'models' && isRead(method)) {
+    const isUnknown = scenario.unknown_models.some((pattern) => matches(pattern, id));
+    if (isUnknown) return failure(modelNotFound(id, 'main', 'getModel'), 'array');
+    if (id !== '') return openaiOk(openaiModel(id));
+    return openaiOk({ object: 'list', data: modelNames(scenario).map(openaiModel) });
+  }
+  if (OPENAI_LISTS.has(kind ?? '') && id === '' && isRead(method)) {
+    return openaiOk({ object: 'list', data: [], has_more: false });
+  }
+  if (kind !== 'videos' || id !== '' || method !== 'POST') return notFound('array');
+  const created_at = Math.floor(wallMs / 1000);
+  const { model = null } = objectIn(body);
+  return openaiOk({ id: 'video-1', object: 'video', status: 'processing', model, created_at });
+}
+
+const OPENAI_LISTS: ReadonlySet<string> = new Set(['files', 'batches', 'videos']);
+
+function openaiOk(value: unknown): ResourceAnswer {
+  return { status: 200, contentType: 'application/json', pieces: [JSON.stringify(value)] };
 }
 
 function openaiModel(id: string): object {
@@ -206,16 +208,9 @@ function modelNames(scenario: Scenario): string[] {
 }
 
 function displayName(body: Buffer): string {
-  try {
-    const file = field(JSON.parse(body.toString('utf8')), 'file');
-    return text(field(file, 'display_name', 'displayName')) ?? '';
-  } catch {
-    return '';
-  }
+  return text(field(objectIn(body)['file'], 'display_name', 'displayName')) ?? '';
 }
 
-function keep<T>(map: Map<string, T>, key: string, value: T): void {
-  map.set(key, value);
-  const oldest = map.size > REMEMBERED_MAX ? map.keys().next().value : undefined;
-  if (oldest !== undefined) map.delete(oldest);
+function isRead(method: string): boolean {
+  return method === 'GET' || method === 'HEAD';
 }

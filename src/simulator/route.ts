@@ -47,7 +47,9 @@ export function routeOf(httpMethod: string, { path, query }: Target): Route | nu
   if (httpMethod !== 'POST') return null;
   const inPath = MODEL_PATH.exec(path);
   if (inPath !== null) {
-    const [, version = '', model = '', method = ''] = inPath;
+    const [, version = '', collection = '', id = '', method = ''] = inPath;
+    // A tuned model is another model than the one of the same id.
+    const model = collection === 'models' ? id : `${collection}/${id}`;
     const kind = MODEL_METHODS.get(method);
     if (kind === undefined) return null;
     const isStream = method === 'streamGenerateContent';
@@ -77,7 +79,7 @@ export function isOpenai(route: Route): boolean {
   return route.kind === 'chat' || route.kind === 'openaiEmbed' || route.kind === 'openaiImage';
 }
 
-const MODEL_PATH = /^\/(v1|v1beta|v1alpha)\/(?:models|tunedModels|dynamic)\/([^/:]+):(\w+)$/;
+const MODEL_PATH = /^\/(v1|v1beta|v1alpha)\/(models|tunedModels|dynamic)\/([^/:]+):(\w+)$/;
 const BODY_PATH = /^\/(v1|v1beta|v1alpha)\/(interactions|openai\/.+)$/;
 
 const MODEL_METHODS: ReadonlyMap<string, CallKind> = new Map([

@@ -23,17 +23,17 @@ export function toolCallOf(wanted: string | null, body: unknown): ToolCall | nul
   return { name, args: Object.fromEntries(args) };
 }
 
-/** Functions of the native surface and of the OpenAI-compatible one. */
+/** Functions of the native surface, of the OpenAI-compatible one and of interactions. */
 function declaredNames(body: unknown): readonly (string | undefined)[] {
   return list(field(body, 'tools')).flatMap((tool) => {
     const native = list(field(tool, 'functionDeclarations', 'function_declarations'));
-    return [...native, field(tool, 'function')].map((one) => text(field(one, 'name')));
+    return [...native, field(tool, 'function'), tool].map((one) => text(field(one, 'name')));
   });
 }
 
 function isAnswered(body: unknown): boolean {
-  const last = list(field(body, 'contents', 'messages')).at(-1);
-  if (field(last, 'role') === 'tool') return true;
+  const last = list(field(body, 'contents', 'messages', 'input')).at(-1);
+  if (field(last, 'role') === 'tool' || field(last, 'type') === 'function_result') return true;
   return list(field(last, 'parts')).some(
     (part) => field(part, 'functionResponse', 'function_response') !== undefined,
   );
