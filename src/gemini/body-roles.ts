@@ -23,6 +23,7 @@ export type Role =
   | 'mime'
   | 'url'
   | 'model'
+  | 'agent'
   | 'stream'
   | 'cached'
   | 'max_output'
@@ -77,6 +78,7 @@ export const ROLES: ReadonlyMap<string, Role> = new Map<string, Role>([
   ['url', 'url'],
   ['uri', 'url'],
   ['model', 'model'],
+  ['agent', 'agent'],
   ['stream', 'stream'],
   ['cachedContent', 'cached'],
   ['cached_content', 'cached'],
@@ -88,7 +90,14 @@ export const ROLES: ReadonlyMap<string, Role> = new Map<string, Role>([
 ]);
 
 /** Strings that are kept, cut to some length, rather than counted. */
-export const CAPTURED: ReadonlySet<Role> = new Set(['mime', 'url', 'model', 'cached', 'role']);
+export const CAPTURED: ReadonlySet<Role> = new Set([
+  'mime',
+  'url',
+  'model',
+  'agent',
+  'cached',
+  'role',
+]);
 
 /** Where a string of this role is counted. */
 export function bucketOf(role: Role): number {

@@ -20,7 +20,7 @@ export interface BodyFacts {
   readonly valid: boolean;
   /** Why it is not; null when it is. */
   readonly problem: JsonProblem | null;
-  /** Top-level `model`, as written. */
+  /** Top-level `model`, or `agent` where there is none, as written. */
   readonly model: string | null;
   /** Top-level `stream` is true. */
   readonly stream: boolean;

@@ -176,6 +176,8 @@ export class FactSink implements JsonSink {
     else if (role === 'url') this.#addUrl(rawBytes);
     else if (role === 'role') this.#contentRole = this.#capturedText();
     else if (role === 'model' && top) this.#model = this.#capturedText();
+    // Of an interaction that names no model. What its agent asks is counted for the agent.
+    else if (role === 'agent' && top) this.#model ??= this.#capturedText();
     else if (role === 'cached' && top) this.#cachedContent = this.#capturedText();
   }
 
