@@ -82,9 +82,18 @@ function detailsOf(error: ProxyError): unknown[] {
     metadata: {
       ...(error.quota === null ? {} : { model: error.quota.model, policy: error.quota.policy }),
       ...(error.where === null ? {} : { where: error.where }),
+      ...(error.retryAfterMs === null ? {} : { hint: hintOf(error.retryAfterMs) }),
     },
   });
   return details;
+}
+
+/**
+ * LangChain (core 1.4) sees no headers through the SDK beneath it, takes details for part of the message,
+ * and comes back after a 429 only where it finds these words with a time of up to a minute.
+ */
+function hintOf(retryAfterMs: number): string {
+  return `try again in ${wholeSeconds(retryAfterMs)}s`;
 }
 
 /** Clients tell a minute from a day by the quotaId alone, so it must be true. */

@@ -220,7 +220,7 @@ t.test('a refusal is Google-shaped, says whose it is and when to come back', asy
           '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
           reason: 'WAIT_TOO_LONG',
           domain: 'headgate',
-          metadata: { model: 'gemini-x', policy: 'rpm' },
+          metadata: { model: 'gemini-x', policy: 'rpm', hint: 'try again in 23s' },
         },
       ],
     },
