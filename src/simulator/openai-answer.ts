@@ -61,13 +61,20 @@ function toolCalls({ toolCall }: Asked, { id }: AnswerFacts): readonly object[] 
 
 export function answerOpenaiEmbeddings(asked: Asked, facts: AnswerFacts): Answer {
   const length = Math.min(3072, integer(field(asked.body, 'dimensions')) ?? 768);
-  const data = list(field(asked.body, 'input')).map((_, index) => ({
-    object: 'embedding',
-    index,
-    embedding: vector(asked.seed + index, length),
-  }));
+  const isBase64 = field(asked.body, 'encoding_format') === 'base64';
+  const data = list(field(asked.body, 'input')).map((_, index) => {
+    const values = vector(asked.seed + index, length);
+    return { object: 'embedding', index, embedding: isBase64 ? base64Of(values) : values };
+  });
   const usage = { prompt_tokens: asked.inputTokens, total_tokens: asked.inputTokens };
   return whole({ object: 'list', data, model: facts.model, usage });
+}
+
+/** Floats of 32 bits, little-endian, which OpenAI's SDKs ask for unless they are told otherwise. */
+function base64Of(values: readonly number[]): string {
+  const bytes = Buffer.alloc(values.length * 4);
+  for (const [index, value] of values.entries()) bytes.writeFloatLE(value, index * 4);
+  return bytes.toString('base64');
 }
 
 export function answerOpenaiImage(facts: AnswerFacts): Answer {
