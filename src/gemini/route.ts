@@ -95,7 +95,7 @@ export function classify(method: string, path: string): Endpoint {
   if (rest === 'interactions') return INTERACTIONS;
   if (rest === 'openai/chat/completions') return CHAT;
   if (rest === 'openai/embeddings') return EMBEDDINGS;
-  if (rest === 'openai/images' || rest.startsWith('openai/images/')) return IMAGES;
+  if (rest === 'openai/images/generations') return IMAGES;
   return PASS;
 }
 
@@ -133,6 +133,10 @@ const CHAT: Endpoint = {
 
 const EMBEDDINGS: Endpoint = { ...CHAT, method: 'embeddings', streams: 'no' };
 
+/**
+ * Of the paths below `openai/images` the one that Google has. Edits and variations of OpenAI's own API
+ * are forms, not JSON: nothing in them could be read, so they pass, and Google says 404.
+ */
 const IMAGES: Endpoint = {
   ...CHAT,
   method: 'images.generations',
@@ -143,6 +147,12 @@ const IMAGES: Endpoint = {
 /** BidiGenerateContent, BidiGenerateContentConstrained and BidiGenerateMusic. */
 const LIVE_PATH = /^\/ws\/[^/]*\.GenerativeService[./]Bidi[A-Za-z]+$/;
 
+/**
+ * The verbs that take a model's quota of the minute. Not among them, and passed: countTokens, with a
+ * quota of its own; batchGenerateContent and asyncBatchEmbedContent, whose quotas are those of batches;
+ * and what PaLM left behind (generateAnswer, generateMessage, generateText, embedText,
+ * countMessageTokens).
+ */
 const VERB_PATH =
   /^\/(v1(?:beta|alpha)?)\/(.*):(generateContent|streamGenerateContent|embedContent|batchEmbedContents|predict|predictLongRunning)$/s;
 
@@ -163,7 +173,10 @@ function ofVerb(match: RegExpExecArray, rawPath: string, query: string): Endpoin
   };
 }
 
-/** `models/x` and `publishers/google/models/x` are x; other collections keep their name. */
+/**
+ * `models/x` and `publishers/google/models/x` are x; other collections keep their name, since
+ * `tunedModels/x` is not the model x. Which model it was made of, `rate_limits.aliases` can say.
+ */
 function modelOf(version: string, resource: string, verb: string, rawPath: string): string {
   const match = /^(?:publishers\/[^/]+\/)?(models|tunedModels|dynamic)(?:\/(.*))?$/s.exec(resource);
   const fix = `write /${version}/models/MODEL:${verb}, for example /${version}/models/gemini-2.5-flash:${verb}`;
