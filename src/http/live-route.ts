@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 
 import type { Clock } from '../clock.ts';
-import { ProxyError } from '../errors.ts';
+import type { ProxyError } from '../errors.ts';
 import type { LiveWire } from '../exchange/live-wire.ts';
 import { reasonBytes, wireOf } from '../exchange/live-wire.ts';
 import { redactUrl } from '../gemini/auth.ts';
@@ -117,8 +117,12 @@ export function createLiveRoute(options: LiveRouteOptions): LiveRoute {
     const body = googleErrorBody(error, { surface: 'gemini', array: false });
     const headers = [
       ...googleErrorHeaders(error),
-      ...['x-headgate-request-id', requestId, 'content-length', String(body.length)],
-      ...['connection', 'close'],
+      'x-headgate-request-id',
+      requestId,
+      'content-length',
+      String(body.length),
+      'connection',
+      'close',
     ];
     socket.write(headOf(`HTTP/1.1 ${error.httpStatus} ${error.rpcStatus}`, headers), 'latin1');
     socket.end(body);

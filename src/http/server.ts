@@ -1,5 +1,6 @@
 import { createServer as createNodeServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
 
 import Fastify, { type FastifyInstance } from 'fastify';
 
@@ -173,6 +174,8 @@ function createTraffic({
     else own(request, response);
   };
   const plain = createNodeServer(SERVER_OPTIONS, listener);
+  // A server that does not listen keeps no list of its connections.
+  const given = new Set<Duplex>();
   const server =
     tls === null
       ? createNodeServer(SERVER_OPTIONS, listener)
@@ -192,9 +195,16 @@ function createTraffic({
     // Node has read the head and no more: it is put back before what follows it.
     const start = headOf(`${method} ${url} HTTP/${httpVersion}`, rawHeaders);
     socket.unshift(Buffer.concat([Buffer.from(start, 'latin1'), head]));
+    given.add(socket);
+    socket.once('close', () => given.delete(socket));
     plain.emit('connection', socket);
   });
-  return { server, cut: () => plain.closeAllConnections() };
+  return {
+    server,
+    cut() {
+      for (const socket of given) socket.destroy();
+    },
+  };
 }
 
 function createOwnApp(serverOf: (own: RequestListener) => Server): FastifyInstance {

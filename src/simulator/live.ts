@@ -31,10 +31,16 @@ export function serveLive(
     perMessageDeflate: false,
     maxPayload: MESSAGE_BYTES_MAX,
   });
+  // A server that does not listen keeps no list of its connections.
+  const given = new Set<Duplex>();
   server.on('upgrade', (request, socket, head) => {
     const target = targetOf(request.url ?? '/');
     const method = LIVE_PATH.exec(target?.path ?? '')?.[2];
-    if (method === undefined || target === null) return backToPlain(plain, request, socket, head);
+    if (method === undefined || target === null) {
+      given.add(socket);
+      socket.once('close', () => given.delete(socket));
+      return backToPlain(plain, request, socket, head);
+    }
     socket.on('error', () => socket.destroy());
     const key = keyOf(request, target);
     const arrival = log.open(world.now(), method);
@@ -52,7 +58,7 @@ export function serveLive(
   return {
     close() {
       for (const client of sessions.clients) client.terminate();
-      plain.closeAllConnections();
+      for (const socket of given) socket.destroy();
     },
   };
 }
