@@ -57,12 +57,12 @@ t.test(
 );
 
 t.test('a slow client holds its upstream back', async (t) => {
-  let sent = 0;
+  const taken = { count: 0 };
   const upstream = await upstreamFor(t, ({ socket }) => {
     socket.once('message', () => {
       const more = (): void => {
-        if (sent >= 400) return;
-        sent += 1;
+        if (taken.count >= 400) return;
+        taken.count += 1;
         socket.send(Buffer.alloc(262_144), more);
       };
       more();
@@ -74,14 +74,14 @@ t.test('a slow client holds its upstream back', async (t) => {
   talk.socket.send(SETUP);
   let before = -1;
   // It has come to a stop once nothing more is taken.
-  while (sent === 0 || sent !== before) {
-    before = sent;
+  while (taken.count === 0 || taken.count !== before) {
+    before = taken.count;
     await pause(150);
   }
-  t.ok(sent < 200, `${sent} of 400 were taken`);
+  t.ok(taken.count < 200, `${taken.count} of 400 were taken`);
   talk.socket.resume();
   while (talk.received.length < 400) await pause(3);
-  t.equal(sent, 400);
+  t.equal(taken.count, 400);
   talk.socket.close();
 });
 
