@@ -28,6 +28,13 @@ export type Role =
   | 'cached'
   | 'max_output'
   | 'role'
+  | 'type'
+  | 'resolution'
+  | 'level'
+  | 'clip'
+  | 'clip_start'
+  | 'clip_end'
+  | 'fps'
   | 'none';
 
 /** Names in the bodies of every surface, in both spellings that protobuf's JSON takes. */
@@ -77,6 +84,8 @@ export const ROLES: ReadonlyMap<string, Role> = new Map<string, Role>([
   ['format', 'mime'],
   ['url', 'url'],
   ['uri', 'url'],
+  ['fileUri', 'url'],
+  ['file_uri', 'url'],
   ['model', 'model'],
   ['agent', 'agent'],
   ['stream', 'stream'],
@@ -87,17 +96,36 @@ export const ROLES: ReadonlyMap<string, Role> = new Map<string, Role>([
   ['max_tokens', 'max_output'],
   ['max_completion_tokens', 'max_output'],
   ['role', 'role'],
+  ['type', 'type'],
+  ['mediaResolution', 'resolution'],
+  ['media_resolution', 'resolution'],
+  ['resolution', 'resolution'],
+  ['level', 'level'],
+  ['videoMetadata', 'clip'],
+  ['video_metadata', 'clip'],
+  ['startOffset', 'clip_start'],
+  ['start_offset', 'clip_start'],
+  ['endOffset', 'clip_end'],
+  ['end_offset', 'clip_end'],
+  ['fps', 'fps'],
 ]);
 
 /** Strings that are kept, cut to some length, rather than counted. */
 export const CAPTURED: ReadonlySet<Role> = new Set([
   'mime',
-  'url',
   'model',
   'agent',
   'cached',
   'role',
+  'type',
+  'resolution',
+  'level',
+  'clip_start',
+  'clip_end',
 ]);
+
+/** Strings that carry media, or say where they lie: `file_data` is a URL in OpenAI's bodies. */
+export const SAMPLED: ReadonlySet<Role> = new Set(['data', 'url', 'file']);
 
 /** Where a string of this role is counted. */
 export function bucketOf(role: Role): number {

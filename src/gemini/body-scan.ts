@@ -1,16 +1,16 @@
 import { FactSink } from './fact-sink.ts';
 import { JsonScan } from './json-scan.ts';
 import type { JsonProblem } from './json-scan.ts';
+import type { Clip, MediaTotal, Resolution } from './media-total.ts';
 
-/** By MIME type; `other` where it is missing or none of these. */
-export type MediaKind = 'image' | 'audio' | 'video' | 'pdf' | 'other';
-
-/** All inline media of one kind together, so that a body of a million thumbnails takes no memory. */
-export interface MediaTotal {
-  readonly kind: MediaKind;
-  readonly items: number;
-  /** Length of their base64 as written. */
-  readonly base64Bytes: number;
+/** A file named by where it lies. */
+export interface FileReference {
+  /** As written, cut at 2,048 characters. */
+  readonly uri: string;
+  /** As the body says; null where it does not. */
+  readonly mimeType: string | null;
+  readonly resolution: Resolution | null;
+  readonly clip: Clip;
 }
 
 /** What a request body says that its quota depends on. Characters are Unicode code points. */
@@ -41,8 +41,12 @@ export interface BodyFacts {
   /** Thought signatures after the last real user message, without those under 60 characters. */
   readonly signatureChars: number;
   readonly media: readonly MediaTotal[];
-  /** Files named by URI, of unknown size. */
+  /** Of all media that have none of their own; null for the default. */
+  readonly mediaResolution: Resolution | null;
+  /** Files named by URI, those beyond `files` included. */
   readonly fileDataCount: number;
+  /** The first FILES_MAX of them. */
+  readonly files: readonly FileReference[];
   readonly cachedContent: string | null;
   readonly maxOutputTokens: number | null;
   /** A text carries one of MassGen's markers. */
@@ -53,6 +57,8 @@ export interface BodyFacts {
  * Reads a request body as it comes, in constant memory: neither keeps nor joins chunks. Knows the
  * names of generateContent, embeddings, interactions and the OpenAI-compatible bodies together, since
  * none means something else in another, and both spellings that protobuf's JSON takes.
+ *
+ * Of media only headers are decoded, and in some formats the tail.
  *
  * Measured on one core: over 1 GB/s of base64, 270 MB/s of English, 40 MB/s of \u escapes or of many
  * short members.

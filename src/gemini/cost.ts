@@ -1,22 +1,30 @@
-import type { BodyFacts, MediaKind, MediaTotal } from './body-scan.ts';
+import type { BodyFacts, FileReference } from './body-scan.ts';
+import { WINDOW_TOKENS, mediaTokens } from './media-rates.ts';
+import type { MediaTokens } from './media-rates.ts';
+import { kindOf, totalOf } from './media-total.ts';
 import type { EndpointMethod } from './route.ts';
+
+/** What is remembered of a file that was uploaded. */
+export interface FileMemory {
+  readonly sizeBytes: number | null;
+  readonly mimeType: string | null;
+  /** Of sound and video; null where the upstream did not say. */
+  readonly durationMs: number | null;
+}
+
+/** What is remembered of the files and caches that bodies name. */
+export interface ResourceMemory {
+  /** By its URI, as in `fileData.fileUri`; null for one that has not been seen. */
+  file(uri: string): FileMemory | null;
+  /** Tokens of a cache by its name, such as `cachedContents/x`; null for one that has not been seen. */
+  cacheTokens(name: string): number | null;
+}
 
 /** Input tokens of a call before it is sent. Whole numbers, at least 1. */
 export interface TokenEstimate {
   readonly inputTokens: number;
   /** The most it can be: a tokenizer that falls back to bytes makes no more tokens than bytes. */
   readonly inputTokensMax: number;
-}
-
-/** What one item of media costs, by generation of the model; measured, or Google's media pages. */
-interface MediaRates {
-  readonly image: number;
-  readonly imageMax: number;
-  readonly pdfPage: number;
-  readonly pdfPageMax: number;
-  readonly audioSecond: number;
-  readonly videoSecond: number;
-  readonly videoSecondMax: number;
 }
 
 /**
@@ -37,53 +45,25 @@ const PER_SIGNATURE_CHAR = 0.195;
 /** Turn and role marks that the upstream adds around what was sent. */
 const FIXED_MAX = 64;
 
-/** Google's largest context window: what a file or cache of unknown size can be at most. */
-const WINDOW_TOKENS = 1_048_576;
 /** A guess for a file of unknown size: a PDF of 20 pages, a minute of video. */
 const FILE_TOKENS = 6_000;
 /** The smallest cache that Google makes is 1,024 to 4,096 tokens; people cache far more. */
 const CACHE_TOKENS = 32_000;
 
-/** Bytes of ordinary files, for durations and pages that only decoding could tell. */
-const PDF_PAGE_BYTES = 50_000;
-const PDF_PAGE_BYTES_MIN = 2_000;
-const PDF_PAGES_MAX = 1_000;
-const AUDIO_SECOND_BYTES = 16_000;
-const AUDIO_SECOND_BYTES_MIN = 1_000;
-const VIDEO_SECOND_BYTES = 250_000;
-const VIDEO_SECOND_BYTES_MIN = 10_000;
-/** A 2.0 model cuts an image into tiles of 768 x 768; a tile is about this much JPEG. */
-const TILE_BYTES = 80_000;
-const TILES_MAX = 16;
-const OTHER_BYTES_PER_TOKEN = 4;
-
-const GENERATION_2: MediaRates = {
-  image: 258,
-  imageMax: 258 * TILES_MAX,
-  pdfPage: 258,
-  pdfPageMax: 1_120,
-  audioSecond: 32,
-  videoSecond: 295,
-  videoSecondMax: 300,
-};
-
-const GENERATION_3: MediaRates = {
-  image: 1_120,
-  imageMax: 2_240,
-  pdfPage: 560,
-  pdfPageMax: 1_120,
-  audioSecond: 25,
-  videoSecond: 95,
-  videoSecondMax: 310,
-};
+/** Nothing is remembered. */
+const NO_MEMORY: ResourceMemory = { file: () => null, cacheTokens: () => null };
 
 /**
- * Estimates the input tokens of a body for `model` (as in the path, with or without `models/`). Never
- * below what the ceiling allows; a model of unknown generation counts as a new one.
+ * Estimates the input tokens of a body for `model` (as in the path, with or without `models/`), with
+ * what `memory` knows of the files and caches in it. The ceiling is not exceeded by any count of the
+ * upstream; a model of unknown generation counts as a new one.
  */
-export function estimateTokens(facts: BodyFacts, model: string): TokenEstimate {
+export function estimateTokens(
+  facts: BodyFacts,
+  model: string,
+  memory: ResourceMemory = NO_MEMORY,
+): TokenEstimate {
   const generation = generationOf(model);
-  const rates = generation < 3 ? GENERATION_2 : GENERATION_3;
   const text =
     FIXED +
     PER_ASCII * facts.asciiChars +
@@ -95,12 +75,25 @@ export function estimateTokens(facts: BodyFacts, model: string): TokenEstimate {
     PER_RESPONSE_CHAR * facts.functionResponseChars +
     // Only models from 3 on read earlier thoughts again.
     (generation >= 3 ? PER_SIGNATURE_CHAR * facts.signatureChars : 0);
-  const isTiled = generation < 2.5;
-  const media = sum(facts.media, (total) => mediaTokens(total, rates, isTiled));
-  const files = facts.fileDataCount * FILE_TOKENS;
-  const cache = facts.cachedContent === null ? 0 : CACHE_TOKENS;
-  const inputTokens = Math.max(1, Math.round(text + media + files + cache));
-  return { inputTokens, inputTokensMax: Math.max(inputTokens, ceiling(facts, rates)) };
+  const about = { generation, globally: facts.mediaResolution };
+  const added = [
+    ...facts.media.map((total) => mediaTokens(total, about)),
+    ...facts.files.map((file) => fileTokens(file, memory.file(file.uri), about)),
+    // Each of those that were only counted could fill the window by itself.
+    ...(facts.fileDataCount > facts.files.length
+      ? [unknown(FILE_TOKENS * (facts.fileDataCount - facts.files.length))]
+      : []),
+    ...(facts.cachedContent === null ? [] : [cacheTokens(facts.cachedContent, memory)]),
+  ];
+  const inputTokens = Math.max(1, Math.round(text + sum(added, ({ tokens }) => tokens)));
+  const base64Bytes = sum(facts.media, (total) => total.base64Bytes);
+  // A tokenizer that falls back to bytes makes no more tokens than bytes.
+  const textMax = FIXED_MAX + Math.max(0, facts.bytes - base64Bytes);
+  // All that cannot be seen into fills one window together: more the upstream refuses.
+  const seen = sum(added, ({ most }) => (most === Infinity ? 0 : most));
+  const unseen = added.some(({ most }) => most === Infinity) ? WINDOW_TOKENS : 0;
+  const inputTokensMax = textMax + Math.ceil(seen) + unseen;
+  return { inputTokens, inputTokensMax: Math.max(inputTokens, inputTokensMax) };
 }
 
 /**
@@ -111,49 +104,31 @@ export function requestsOf(method: EndpointMethod, facts: BodyFacts): number {
   return method === 'batchEmbedContents' || method === 'embeddings' ? facts.items : 1;
 }
 
-function ceiling(facts: BodyFacts, rates: MediaRates): number {
-  const base64Bytes = sum(facts.media, (total) => total.base64Bytes);
-  const media = sum(facts.media, (total) => mediaTokensMax(total, rates));
-  const isOpen = facts.fileDataCount > 0 || facts.cachedContent !== null;
-  const unknown = isOpen ? WINDOW_TOKENS : 0;
-  return FIXED_MAX + Math.max(0, facts.bytes - base64Bytes) + Math.ceil(media) + unknown;
-}
-
-function mediaTokens(total: MediaTotal, rates: MediaRates, isTiled: boolean): number {
-  const { kind, items } = total;
-  const bytes = decodedBytes(total);
-  switch (kind) {
-    case 'image': {
-      const tiles = isTiled ? Math.ceil(bytes / items / TILE_BYTES) : 1;
-      return items * rates.image * Math.min(Math.max(tiles, 1), TILES_MAX);
-    }
-    case 'pdf':
-      return rates.pdfPage * Math.min(items * PDF_PAGES_MAX, items + bytes / PDF_PAGE_BYTES);
-    case 'audio':
-      return rates.audioSecond * (items + bytes / AUDIO_SECOND_BYTES);
-    case 'video':
-      return rates.videoSecond * (items + bytes / VIDEO_SECOND_BYTES);
-    case 'other':
-      return bytes / OTHER_BYTES_PER_TOKEN;
+function fileTokens(
+  { resolution, clip, mimeType }: FileReference,
+  known: FileMemory | null,
+  model: Parameters<typeof mediaTokens>[1],
+): MediaTokens {
+  const { durationMs = null, sizeBytes = null } = known ?? {};
+  const kind = kindOf(mimeType ?? known?.mimeType ?? null);
+  // A duration or the kind itself is enough, except where the size is all there is to go by.
+  const isTimed = durationMs !== null && (kind === 'audio' || kind === 'video');
+  if (known === null || (sizeBytes === null && !isTimed && kind !== 'image')) {
+    return unknown(FILE_TOKENS);
   }
+  const measure = isTimed ? ({ of: 'time', seconds: durationMs / 1_000 } as const) : null;
+  const bytes = sizeBytes ?? 0;
+  return mediaTokens(totalOf({ kind, resolution, bytes, base64Bytes: 0, measure, clip }), model);
 }
 
-function mediaTokensMax(total: MediaTotal, rates: MediaRates): number {
-  const { items } = total;
-  const bytes = decodedBytes(total);
-  const most: Record<MediaKind, number> = {
-    image: items * rates.imageMax,
-    pdf: rates.pdfPageMax * Math.min(items * PDF_PAGES_MAX, items + bytes / PDF_PAGE_BYTES_MIN),
-    audio: rates.audioSecond * (items + bytes / AUDIO_SECOND_BYTES_MIN),
-    video: rates.videoSecondMax * (items + bytes / VIDEO_SECOND_BYTES_MIN),
-    other: bytes,
-  };
-  // No single file fills more than a context window.
-  return Math.min(most[total.kind], items * WINDOW_TOKENS);
+function cacheTokens(name: string, memory: ResourceMemory): MediaTokens {
+  const tokens = memory.cacheTokens(name);
+  return tokens === null ? unknown(CACHE_TOKENS) : { tokens, most: tokens };
 }
 
-function decodedBytes({ base64Bytes }: MediaTotal): number {
-  return (base64Bytes * 3) / 4;
+/** A guess, and no end to it. */
+function unknown(tokens: number): MediaTokens {
+  return { tokens, most: Infinity };
 }
 
 /** 2, 2.5, 3.1, ...; Gemma, Imagen and the embedding models read images as 2.5 does. */

@@ -1,15 +1,20 @@
+/** Its characters, the bytes between its quotes, or nothing. */
+export type StringWish = 'read' | 'sample' | 'skip';
+
 /** What a scan tells of the JSON going by, in document order. */
 export interface JsonSink {
   open(isArray: boolean): void;
   close(): void;
   /** A member's name, cut at 128 bytes; bytes beyond ASCII come as Latin-1. */
   key(name: string): void;
-  /** A string value begins; true asks for its content, false skips it at memory speed. */
-  startString(): boolean;
+  /** A string value begins; the answer says what of it to give. */
+  startString(): StringWish;
   /** UTF-8 bytes of a wanted string, without escapes. A character may be split between two runs. */
   run(chunk: Buffer, start: number, end: number): void;
   /** One UTF-16 code unit of a wanted string that was written as an escape. */
   escaped(codeUnit: number): void;
+  /** A piece of a sampled string, with its escapes as written; at memory speed. */
+  sample(chunk: Buffer, start: number, end: number): void;
   /** A string value has ended; `rawBytes` is its length between the quotes, escapes as written. */
   endString(rawBytes: number): void;
   /** A number, true, false or null, as written. */
@@ -82,6 +87,8 @@ export class JsonScan {
   #rawBytes = 0;
   /** In a skipped string: the bytes so far end in an odd run of backslashes. */
   #oddBackslashes = false;
+  /** A skipped string is given to the sink in pieces. */
+  #isSampled = false;
   /** In an escape: -1 right after the backslash, else how many hex digits of \u are missing. */
   #escape = 0;
   #codeUnit = 0;
@@ -154,7 +161,9 @@ export class JsonScan {
 
   #value(chunk: Buffer, at: number, byte: number): number {
     if (byte === QUOTE) {
-      this.#startToken(this.#sink.startString() ? 'read' : 'skip');
+      const wish = this.#sink.startString();
+      this.#isSampled = wish === 'sample';
+      this.#startToken(wish === 'read' ? 'read' : 'skip');
       return at + 1;
     }
     if (byte === OPEN_OBJECT) return this.#open(false, at);
@@ -221,6 +230,7 @@ export class JsonScan {
       const carried = backslashes === end - at && this.#oddBackslashes ? 1 : 0;
       this.#oddBackslashes = (backslashes + carried) % 2 === 1;
       this.#rawBytes += end - at;
+      if (this.#isSampled && end > at) this.#sink.sample(chunk, at, end);
       if (quote === -1) return end;
       if (!this.#oddBackslashes) {
         this.#endString();
@@ -228,6 +238,7 @@ export class JsonScan {
       }
       this.#oddBackslashes = false;
       this.#rawBytes += 1;
+      if (this.#isSampled) this.#sink.sample(chunk, quote, quote + 1);
       at = quote + 1;
     }
   }

@@ -62,13 +62,15 @@ t.test('every part of a conversation is counted where it belongs', async (t) => 
     cyrillicLikeChars: 6,
     cjkChars: 2,
     otherChars: 2,
-    signatureChars: 100,
+    // The images after it begin a new turn.
+    signatureChars: 0,
     fileDataCount: 1,
     cachedContent: 'cachedContents/c1',
     maxOutputTokens: 512,
     massgen: false,
   });
-  t.strictSame(facts.media, [
+  t.match(facts.files, [{ uri: 'https://x/files/1', mimeType: 'video/mp4' }]);
+  t.match(facts.media, [
     { kind: 'image', items: 1, base64Bytes: BASE64.length },
     { kind: 'pdf', items: 1, base64Bytes: BASE64.length },
   ]);
@@ -102,11 +104,21 @@ t.test('a new question drops the signatures of the tool loop before it', async (
   const question = { parts: [{ text: 'And?' }], role: 'user' };
   t.equal(scan({ contents: [question, call, answer] }).signatureChars, 100);
   t.equal(scan({ contents: [question, call, answer, question] }).signatureChars, 0);
+  const picture = { role: 'user', parts: [{ inlineData: { data: BASE64 } }] };
+  t.equal(scan({ contents: [question, call, answer, picture] }).signatureChars, 0);
   t.equal(scan({ contents: [question, call, answer, question, call] }).signatureChars, 100);
   const roleless = { parts: [{ text: 'And?' }] };
   t.equal(scan({ contents: [question, call, answer, roleless] }).signatureChars, 0);
   const thinking = { role: 'model', parts: [{ text: 'Hm.' }] };
   t.equal(scan({ contents: [question, call, answer, thinking] }).signatureChars, 100);
+  const thought = {
+    type: 'thought',
+    signature: SIGNATURE,
+    summary: [{ type: 'text', text: 'Hm.' }],
+  };
+  const sent = { type: 'user_input', content: [{ type: 'text', text: 'And?' }] };
+  t.equal(scan({ input: [sent, thought] }).signatureChars, 100);
+  t.equal(scan({ input: [sent, thought, sent] }).signatureChars, 0);
   const empty = { parts: [{ thoughtSignature: 'short' }] };
   t.equal(scan({ contents: [empty] }).signatureChars, 0);
 });
@@ -359,7 +371,7 @@ t.test(
     t.equal(estimateTokens(text, 'gemini-2.5-pro').inputTokensMax, text.bytes + 64);
     const image = scan({ inlineData: { mimeType: 'image/png', data: BASE64 } });
     const { inputTokensMax } = estimateTokens(image, 'gemini-3-flash');
-    t.equal(inputTokensMax, image.bytes - BASE64.length + 64 + 2240);
+    t.equal(inputTokensMax, image.bytes - BASE64.length + 64 + 1120);
     const file = scan({ fileData: { fileUri: 'x' } });
     t.ok(estimateTokens(file, 'gemini-3-flash').inputTokensMax > 1_000_000);
   },

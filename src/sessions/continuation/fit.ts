@@ -1,5 +1,6 @@
-import { type BodyFacts, BodyScanner, type MediaTotal } from '../../gemini/body-scan.ts';
+import { type BodyFacts, BodyScanner } from '../../gemini/body-scan.ts';
 import { estimateTokens } from '../../gemini/cost.ts';
+import { addTotals } from '../../gemini/media-total.ts';
 import type { HistoryTurn } from './history.ts';
 
 /** The newest turns for which a model has room. */
@@ -61,15 +62,7 @@ function scan(value: unknown): BodyFacts {
 function added(a: BodyFacts, b: BodyFacts): BodyFacts {
   const sum: { -readonly [Key in keyof BodyFacts]: BodyFacts[Key] } = { ...a };
   for (const key of SUMS) sum[key] = a[key] + b[key];
-  const media = new Map<MediaTotal['kind'], MediaTotal>();
-  for (const total of [...a.media, ...b.media]) {
-    const known = media.get(total.kind);
-    media.set(total.kind, {
-      kind: total.kind,
-      items: total.items + (known?.items ?? 0),
-      base64Bytes: total.base64Bytes + (known?.base64Bytes ?? 0),
-    });
-  }
-  sum.media = [...media.values()];
+  sum.media = addTotals([...a.media, ...b.media]);
+  sum.files = [...a.files, ...b.files];
   return sum;
 }
