@@ -115,6 +115,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     }
     exchange.cutAll();
     await server.close();
+    // What an upstream still said of a session that was cut could not be written down any more.
+    live.close();
     await conversations.close();
     exchange.close();
     chores.close();
@@ -122,7 +124,6 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     scheduler.flush();
     store.close();
     await upstream.close();
-    live.close();
     await simulator?.close();
   }
 

@@ -17,6 +17,8 @@ export interface CallTarget {
   readonly url: string;
   /** Its admin.token; null where it asks for none. */
   readonly token: string | null;
+  /** As PEM; absent where it is not known, and for plain HTTP. */
+  readonly certificate?: string | undefined;
   /** For its own routes. */
   readonly client: DaemonClient;
   close(): Promise<void>;
@@ -44,7 +46,8 @@ export async function openTarget(
   const absence = isOwn ? null : await probe(address);
   if (!isOwn && absence === null) {
     const client = connect(address);
-    return { url: address.url, token: address.token, client, close: () => client.close() };
+    const { url, token, certificate } = address;
+    return { url, token, certificate, client, close: () => client.close() };
   }
   if (address.isNamed && !isOwn) throw unreachable(address.url, absence);
   const why = isOwn
@@ -96,7 +99,7 @@ async function startOwn(
   { clock, env, stderr }: CliContext,
   load: () => LoadedConfig,
 ): Promise<CallTarget> {
-  const { secrets, admin, simulate, rateLimits } = load();
+  const { secrets, admin, simulate, rateLimits, tls } = load();
   // Here and not above, for a daemon is seldom needed and takes time to load.
   const { startDaemon } = await import('../daemon.ts');
   const { makeScenario } = await import('../simulator/scenario.ts');
@@ -115,10 +118,12 @@ async function startOwn(
     }),
   });
   const { token } = admin;
-  const client = connect({ url: daemon.url, token, isNamed: false });
+  const certificate = tls?.cert;
+  const client = connect({ url: daemon.url, token, isNamed: false, certificate });
   return {
     url: daemon.url,
     token,
+    certificate,
     client,
     async close() {
       await client.close();

@@ -1,3 +1,4 @@
+import { rootCertificates } from 'node:tls';
 import type { Command } from 'commander';
 import { Agent } from 'undici';
 import { loadConfig } from '../config/load.ts';
@@ -64,6 +65,21 @@ export interface DaemonAddress {
   readonly token: string | null;
   /** Whether the user named it, and not the configuration. */
   readonly isNamed: boolean;
+  /** The certificate of its configuration, as PEM; absent where it is not known, and for plain HTTP. */
+  readonly certificate?: string | undefined;
+}
+
+/**
+ * How to connect to a daemon. Its own certificate is trusted beside the usual ones, whatever name
+ * stands in it: it is reached by an address that few certificates hold.
+ */
+export function connectOptions(certificate: string | undefined, timeoutMs: number) {
+  if (certificate === undefined) return { timeout: timeoutMs };
+  return {
+    timeout: timeoutMs,
+    ca: [...rootCertificates, certificate],
+    checkServerIdentity: () => undefined,
+  };
 }
 
 /** The daemon that the flags, the environment or the configuration name. */
@@ -75,7 +91,13 @@ export function locateDaemon(context: CliContext, flags: ClientFlags): DaemonAdd
     const { env, cwd } = context;
     const config = loadConfig({ file: flags.config ?? null, env, cwd, flags: {} });
     // Only the daemon of this configuration may see its token.
-    return { url: urlOf(config.listen), token: token ?? config.admin.token, isNamed: false };
+    const certificate = config.tls?.cert;
+    return {
+      url: urlOf(config.listen, certificate === undefined ? 'http' : 'https'),
+      token: token ?? config.admin.token,
+      isNamed: false,
+      certificate,
+    };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     printLine(
@@ -95,18 +117,18 @@ function checkedUrl(text: string): string {
 }
 
 /** An address that means all of the machine's is reached through its loopback. */
-function urlOf({ host, port }: ListenAddress): string {
+function urlOf({ host, port }: ListenAddress, scheme: 'http' | 'https'): string {
   const reached = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return `http://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
+  return `${scheme}://${reached.includes(':') ? `[${reached}]` : reached}:${port}`;
 }
 
 /** A client of that daemon; nothing is sent yet. `answerMsMax` is at most 15 s, the default. */
 export function connect(
-  { url, token }: DaemonAddress,
+  { url, token, certificate }: DaemonAddress,
   answerMsMax: number = ANSWER_MS_MAX,
 ): DaemonClient {
   const agent = new Agent({
-    connect: { timeout: Math.min(CONNECT_MS_MAX, answerMsMax) },
+    connect: connectOptions(certificate, Math.min(CONNECT_MS_MAX, answerMsMax)),
     headersTimeout: answerMsMax,
     bodyTimeout: answerMsMax,
   });

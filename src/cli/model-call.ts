@@ -4,6 +4,7 @@ import type { ModelAnswer } from '../sessions/conversations.ts';
 import { ANSWER_BYTES_MAX, asObject, createAnswerStream, parsed } from './answer-stream.ts';
 import type { CallTarget } from './call-target.ts';
 import { CommandFailure } from './context.ts';
+import { connectOptions } from './daemon-client.ts';
 import { oneLine } from './style.ts';
 import { duration } from './words.ts';
 
@@ -42,12 +43,12 @@ const MESSAGE_CHARS_MAX = 600;
  * back, where that helps.
  */
 export async function callModel(
-  { url, token }: CallTarget,
+  { url, token, certificate }: CallTarget,
   call: ModelCall,
   clock: Clock,
 ): Promise<CallAnswer> {
   const agent = new Agent({
-    connect: { timeout: CONNECT_MS_MAX },
+    connect: connectOptions(certificate, CONNECT_MS_MAX),
     headersTimeout: WAIT_MS_MAX,
     bodyTimeout: SILENCE_MS_MAX,
   });

@@ -287,16 +287,20 @@ export class LiveExchange implements RunningExchange {
 
   #clientClosed(close: LiveClose): void {
     if (this.#ended) return;
+    this.#leaveQueue();
+    this.#close(close, this.#answered && isGood(close.code) ? 'ok' : 'cancelled', null);
+  }
+
+  #leaveQueue(): void {
     if (this.#ticket !== null && this.#context.scheduler.leave(this.#ticket)) {
       this.#noteWait(this.#ticket);
     }
-    this.#close(close, this.#answered && isGood(close.code) ? 'ok' : 'cancelled', null);
   }
 
   /** Ends it with an error of ours. */
   #refuse(error: ProxyError, outcome: Outcome = 'refused'): void {
     if (this.#ended) return;
-    if (this.#ticket !== null) this.#context.scheduler.leave(this.#ticket);
+    this.#leaveQueue();
     this.#message = error.message;
     this.#close(closeOf(error), outcome, error.reason, error.httpStatus);
   }

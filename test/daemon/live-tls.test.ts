@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ConfigError } from '../../src/config/problems.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import { runInside } from '../support/cli.ts';
 import { startGate } from '../support/gate.ts';
 import { LIVE_PATH, SETUP, talkTo } from '../support/live.ts';
 import { bodyOf } from '../support/loopback.ts';
@@ -54,6 +55,13 @@ t.test('with a certificate headgate speaks https and wss', async (t) => {
   talk.socket.close(1000, 'done');
   t.match(await talk.closed, { code: 1000 });
   t.notMatch(gate.log.join(''), /PRIVATE KEY/);
+
+  // Commands find the daemon of a configuration by its `listen`.
+  const { port } = new URL(gate.url);
+  gate.configure({ tls, listen: `127.0.0.1:${port}` });
+  const status = await runInside(t, ['status', '--config', gate.file]);
+  t.equal(status.code, 0, status.stderr);
+  t.match(status.stdout, gate.url);
 });
 
 t.test('a pair that cannot be used is told at its place in the file', async (t) => {
