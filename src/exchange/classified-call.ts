@@ -72,7 +72,7 @@ export function classifyCall(
   const outbound = withCredentials(call, settings);
   const client = detectClient(call.headers);
   const model = context.resolveModel(requestedModel);
-  const raw = estimateTokens(facts, model);
+  const raw = estimateTokens(facts, model, context.resources);
   const tokens = context.calibration.correct(
     { model, client: client.family },
     { estimate: raw.inputTokens, bytesMax: raw.inputTokensMax, margin: settings.tokenMargin },

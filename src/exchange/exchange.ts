@@ -1,6 +1,7 @@
 import type { Clock, Timer } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
 import type { BodyFacts } from '../gemini/body-scan.ts';
+import type { ResourceMemory } from '../gemini/cost.ts';
 import type { Endpoint } from '../gemini/route.ts';
 import type { Calibration } from '../quota/calibration.ts';
 import type { Cooldown, LearnedLimit, LedgerStore } from '../quota/ledger.ts';
@@ -54,6 +55,8 @@ export interface ExchangeOptions {
   /** The model that a name stands for: configured and learned aliases. */
   readonly resolveModel: (requestedModel: string) => string;
   readonly rulesOf: (project: string, requestedModel: string) => QuotaRules;
+  /** The files and caches that have passed; without it each may fill a whole window. */
+  readonly resources?: ResourceMemory;
   /** Keeps an alias that the upstream has told of. */
   readonly learnAlias: (alias: string, model: string) => void;
   readonly observeDate: (observed: {
