@@ -1,7 +1,9 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Test } from 'tap';
@@ -37,6 +39,10 @@ export interface GeminiCli {
   /** What it prints when it is asked without a terminal. Rejects when it fails. */
   ask(message: string, ...flags: readonly string[]): Promise<string>;
   run(...flags: readonly string[]): Promise<string>;
+  /** Tells each piece of the answer as it prints it. Rejects when `signal` ends it, and when it fails. */
+  stream(message: string, saw: (text: string) => void, signal: AbortSignal): Promise<void>;
+  /** Where it is started; what it finds there it takes for the project's. */
+  readonly workspace: string;
   /** Names of the chat files, sorted. */
   chats(): readonly string[];
 }
@@ -52,7 +58,32 @@ export function geminiCliFor(t: Test, gate: { readonly url: string }, model: str
   writeFileSync(join(home, '.gemini', 'settings.json'), JSON.stringify(SETTINGS));
   const root = join(home, '.gemini', 'tmp');
   const project = join(root, 'orchard');
+  const environment = () => ({
+    PATH: process.env['PATH'],
+    HOME: home,
+    GEMINI_API_KEY: 'headgate',
+    GOOGLE_GEMINI_BASE_URL: gate.url,
+  });
   const cli: GeminiCli = {
+    workspace,
+    async stream(message, saw, signal) {
+      const asked = ['--output-format', 'stream-json', '-p', message];
+      const child = spawn(process.execPath, [MAIN, '--skip-trust', '-m', model, ...asked], {
+        cwd: workspace,
+        stdio: ['ignore', 'pipe', 'ignore'],
+        killSignal: 'SIGKILL',
+        signal,
+        env: environment(),
+      });
+      child.on('error', () => undefined);
+      createInterface(child.stdout).on('line', (line) => {
+        if (!line.startsWith('{')) return;
+        const { type, role, content } = JSON.parse(line);
+        if (type === 'message' && role === 'assistant') saw(content);
+      });
+      const [code] = await once(child, 'close');
+      if (code !== 0) throw new Error(`Gemini CLI ended with ${code}`);
+    },
     root,
     project,
     ask: (message, ...flags) => cli.run('-p', message, ...flags),
@@ -60,12 +91,7 @@ export function geminiCliFor(t: Test, gate: { readonly url: string }, model: str
       const ended = run(process.execPath, [MAIN, '--skip-trust', '-m', model, ...flags], {
         cwd: workspace,
         timeout: RUN_MS_MAX,
-        env: {
-          PATH: process.env['PATH'],
-          HOME: home,
-          GEMINI_API_KEY: 'headgate',
-          GOOGLE_GEMINI_BASE_URL: gate.url,
-        },
+        env: environment(),
       });
       // It would wait for a message on its standard input.
       ended.child.stdin?.end();

@@ -67,6 +67,8 @@ export interface ClientFacts {
   readonly callsOnSpentDay?: number;
   /** It shows no message of an error in an array, as Google has them on the OpenAI paths. */
   readonly dropsMessages?: boolean;
+  /** Why tests of everybody, by their titles, are left out. */
+  readonly untried?: Readonly<Record<string, string>>;
   /** Why nothing of it can be run here; null when it can. */
   readonly absent?: string | null;
 }
@@ -75,10 +77,13 @@ const question: Question = { model: MODEL, prompt: PROMPT };
 
 /** Everything that clients do through headgate, tried with one of them. */
 export function tryClient(facts: ClientFacts): void {
-  const { name, clientOf, without = {}, absent = null } = facts;
-  const options = absent === null ? {} : { skip: absent };
+  const { name, clientOf, without = {}, untried = {}, absent = null } = facts;
   const test = (title: string, run: (t: Test) => Promise<unknown>) =>
-    t.test(`${name} ${title}`, options, async (t) => void (await run(t)));
+    t.test(
+      `${name} ${title}`,
+      { skip: absent ?? untried[title] ?? false },
+      async (t) => void (await run(t)),
+    );
   const optional = (
     feature: keyof typeof without,
     title: string,
