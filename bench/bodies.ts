@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { median } from './support/load.ts';
+import type { LoopDelay } from './support/loop-delay.ts';
 import { pinnable, pinSelf, type RunningProcess, startNode } from './support/processes.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 7);
@@ -69,8 +70,7 @@ interface Target {
   readonly rounds: Map<BigBody | null, Round[]>;
 }
 
-interface Round {
-  readonly loopDelayMs: number;
+interface Round extends LoopDelay {
   readonly smallWorstMs: number;
   readonly bodyMs: number;
 }
@@ -158,18 +158,20 @@ async function measure(target: Target, body: BigBody | null): Promise<Round> {
   await big;
   const bodyMs = performance.now() - startMs;
   const smallWorstMs = Math.max(...(await Promise.all(small)));
-  return { loopDelayMs: await readDelay(target), smallWorstMs, bodyMs };
+  return { ...(await readDelay(target)), smallWorstMs, bodyMs };
 }
 
 /** The longest delay since the last reading. */
-async function readDelay({ process: child, delayFile }: Target): Promise<number> {
+async function readDelay({ process: child, delayFile }: Target): Promise<LoopDelay> {
   rmSync(delayFile, { force: true });
   process.kill(child.pid, 'SIGUSR2');
   for (;;) {
     await pause(10);
     try {
       const text = readFileSync(delayFile, 'utf8');
-      if (text !== '') return Number(text);
+      if (text === '') continue;
+      // Written by our own probe.
+      return JSON.parse(text) as LoopDelay;
     } catch {
       // Not written yet.
     }
@@ -220,10 +222,10 @@ function print(targets: readonly Target[]): void {
     : 'Cores are shared.';
   console.log(
     [
-      `A body of 100 MB passes while small calls come every ${SMALL_EVERY_MS} ms. ${cores} Medians of ${ROUNDS} interleaved rounds, and the worst of them. The delay is the longest that the relay's event loop was held up, taken inside it; the peer streams the body and neither keeps nor reads it.`,
+      `A body of 100 MB passes while small calls come every ${SMALL_EVERY_MS} ms. ${cores} Medians of ${ROUNDS} interleaved rounds, and the worst of them. Longest work is the most that the relay's thread ran, by the kernel's count, between two turns of its event loop; the delay beside it is by the clock, with what else the machine did in it. The peer streams the body and neither keeps nor reads it.`,
       '',
-      '| Way | Body | longest delay | worst round | slowest small call | body passes in |',
-      '|---|---|---:|---:|---:|---:|',
+      '| Way | Body | longest work | worst round | longest delay | slowest small call | body passes in |',
+      '|---|---|---:|---:|---:|---:|---:|',
       ...targets.flatMap((target) => BODIES.map((body) => row(target, body))),
     ].join('\n'),
   );
@@ -232,7 +234,7 @@ function print(targets: readonly Target[]): void {
 function row({ name, rounds }: Target, body: BigBody | null): string {
   const results = rounds.get(body) ?? [];
   const of = (field: keyof Round): number[] => results.map((result) => result[field]);
-  const delays = of('loopDelayMs');
+  const work = of('workMs');
   const took = body === null ? 'none' : `${Math.round(median(of('bodyMs')))} ms`;
-  return `| ${name} | ${body?.name ?? 'none'} | ${median(delays).toFixed(1)} ms | ${Math.max(...delays).toFixed(1)} ms | ${median(of('smallWorstMs')).toFixed(1)} ms | ${took} |`;
+  return `| ${name} | ${body?.name ?? 'none'} | ${median(work).toFixed(1)} ms | ${Math.max(...work).toFixed(1)} ms | ${median(of('wallMs')).toFixed(1)} ms | ${median(of('smallWorstMs')).toFixed(1)} ms | ${took} |`;
 }

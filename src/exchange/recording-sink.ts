@@ -4,9 +4,12 @@ import type { Endpoint } from '../gemini/route.ts';
 import type { InboundCall, ReplySink } from './call.ts';
 import type { CallParts, ClassifiedCall } from './classified-call.ts';
 import type { ExchangeContext, RunningExchange } from './exchange.ts';
+import { wholeBody } from './plain-body.ts';
 
 /** Of an answer that is kept. One with images has some megabytes. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+/** Of a request that is kept; it is handed to another thread in one go, which takes 1 ms for 4 MB. */
+const REQUEST_BYTES_MAX = 16 * 1024 * 1024;
 /** So long the end of an answer waits for its record; a synced line takes some ms. */
 const KEEP_MS_MAX = 5_000;
 
@@ -34,8 +37,9 @@ export interface KeptExchange {
   /** ms since 1970 UTC. */
   readonly startedAtMs: number;
   readonly endedAtMs: number;
-  /** Bodies as they came. */
+  /** Without its content-encoding. */
   readonly request: Uint8Array;
+  /** As it came. */
   readonly answer: Uint8Array;
   readonly contentType: string | null;
   readonly contentEncoding: string | null;
@@ -159,6 +163,14 @@ class RecordingSink implements ReplySink, RunningExchange {
       this.#end();
     });
     try {
+      const { body, headers } = this.#call;
+      const request = await wholeBody(body, headers, REQUEST_BYTES_MAX);
+      if (request === null) {
+        throw new ProxyError(
+          'TURN_NOT_WRITTEN',
+          `The exchange was not recorded: its request is longer than ${REQUEST_BYTES_MAX} bytes, or cannot be unpacked.`,
+        );
+      }
       await this.#recording.keep({
         name: this.#call.sessionName,
         agent: this.#known.agent,
@@ -166,7 +178,7 @@ class RecordingSink implements ReplySink, RunningExchange {
         model: this.#known.requestedModel,
         startedAtMs: this.#startedAtMs,
         endedAtMs: clock.wallMs(),
-        request: Buffer.concat(this.#call.body),
+        request,
         answer: Buffer.concat(chunks),
         contentType: headerValue(this.#headers, 'content-type'),
         contentEncoding: headerValue(this.#headers, 'content-encoding'),

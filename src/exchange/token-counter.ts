@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts';
-import { endToEnd, setHeader } from '../gemini/headers.ts';
+import { codingOf } from '../gemini/content-coding.ts';
+import { endToEnd, headerValue, setHeader } from '../gemini/headers.ts';
 import type { Upstream } from './upstream.ts';
 
 /** Larger bodies are not sent twice just to be counted. */
@@ -51,6 +52,8 @@ export function createTokenCounter(options: { upstream: Upstream; clock: Clock }
     counterFor(call) {
       const target = countTokensPath(call.path);
       if (target === null || call.bodyBytes > BODY_BYTES_MAX) return null;
+      // What is wrapped around the body would have to be packed with it.
+      if (codingOf(headerValue(call.headers, 'content-encoding')) !== null) return null;
       return () => count(call, target.path, target.model);
     },
   };

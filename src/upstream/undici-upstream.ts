@@ -23,8 +23,8 @@ export interface UndiciUpstreamOptions {
 
 const CONNECTIONS_MAX = 1024;
 const CONNECT_TIMEOUT_MS = 30_000;
-/** Of a body, written in one turn of the event loop; some 2 ms. */
-const BURST_BYTES = 512 * 1024;
+/** Of a body, written in one turn of the event loop; some 1 ms. */
+const BURST_BYTES = 256 * 1024;
 /** As much as is taken from clients; Node's default of 16 KiB would make an error of such an answer. */
 const HEADER_BYTES_MAX = 64 * 1024;
 /**
