@@ -16,7 +16,9 @@ function clientOf({ url }: Gate): Client {
     },
     async stream({ model, prompt }, chunk, signal) {
       const generative = client.getGenerativeModel({ model }, there);
-      const { stream } = await generative.generateContentStream(prompt, { signal });
+      const { stream, response } = await generative.generateContentStream(prompt, { signal });
+      // It fails together with the stream, and nobody else waits for it.
+      response.catch(() => undefined);
       for await (const part of stream) chunk.saw(part.text());
     },
     async useTool(t) {
