@@ -1,5 +1,4 @@
 import { Readable, type Transform } from 'node:stream';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
 import { codingOf, unpackerFor } from '../gemini/content-coding.ts';
 import { headerValue } from '../gemini/headers.ts';
@@ -74,4 +73,10 @@ async function unpacked(
   } catch {
     return null;
   }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }

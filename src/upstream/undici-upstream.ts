@@ -1,5 +1,4 @@
 import { Readable } from 'node:stream';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { Agent, type Dispatcher } from 'undici';
 
@@ -247,4 +246,10 @@ function rememberLast<T>(compute: (key: string) => T): (key: string) => T {
     if (last?.key !== key) last = { key, value: compute(key) };
     return last.value;
   };
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
 }
