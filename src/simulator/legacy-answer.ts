@@ -4,10 +4,7 @@ import { objectIn, ok, type ResourceAnswer, type ResourceRequest } from './resou
 import { countTextTokens, hash } from './tokenizer.ts';
 
 /** The calls of PaLM and of attributed answers, which a few old programs still send. */
-export function legacyAnswer(
-  { body }: ResourceRequest,
-  verb: string,
-): ResourceAnswer | null {
+export function legacyAnswer({ body }: ResourceRequest, verb: string): ResourceAnswer | null {
   const asked = objectIn(body);
   switch (verb) {
     case 'generateAnswer': {
