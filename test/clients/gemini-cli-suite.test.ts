@@ -34,9 +34,9 @@ tryClient({
   clientOf,
   retrying: true,
   untried: {
-    'tells errors of the API as its own': 'how it prints them is not settled here',
-    'comes back after a refusal where that helps': 'its retries take longer than the suite may',
-    'stops where coming back does not help': 'how it prints refusals is not settled here',
+    'tells errors of the API as its own': 'it has not been tried',
+    'comes back after a refusal where that helps': 'it has not been tried',
+    'stops where coming back does not help': 'it has not been tried',
     'leaves in the middle of an answer, and the upstream sees it': 'it has not been tried',
   },
   without: {

@@ -57,5 +57,9 @@ tryClient({
   name: '@langchain/google-genai',
   clientOf,
   retrying: true,
+  untried: {
+    'leaves in the middle of an answer, and the upstream sees it':
+      'the SDK beneath it rejects a promise that nobody holds, which ends the process',
+  },
   without: { countTokens: 'it counts no tokens', upload: 'it uploads nothing' },
 });

@@ -65,6 +65,7 @@ tryClient({
   clientOf,
   retrying: true,
   dropsMessages: true,
+  isNeverCounted: true,
   without: {
     countTokens: 'it counts no tokens',
     upload: 'Gemini takes files by its own protocol only',
