@@ -13,6 +13,11 @@ export interface InboundCall {
   /** The body's chunks, never joined. */
   readonly body: readonly Buffer[];
   readonly bodyBytes: number;
+  /**
+   * Our address as the client reached it, prefixes included, for URLs in answers that lead to the
+   * upstream; null or absent where it is not known, and they stay as they are.
+   */
+  readonly ownUrl?: string | null;
   /** From the x-headgate-agent header or the /agents/NAME prefix; null when the caller did not say. */
   readonly agentName: string | null;
   /** From x-headgate-session or /sessions/NAME/record; null when the caller did not say. */

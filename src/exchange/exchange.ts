@@ -1,7 +1,6 @@
 import type { Clock, Timer } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
 import type { BodyFacts } from '../gemini/body-scan.ts';
-import type { ResourceMemory } from '../gemini/cost.ts';
 import type { Endpoint } from '../gemini/route.ts';
 import type { Calibration } from '../quota/calibration.ts';
 import type { Cooldown, LearnedLimit, LedgerStore } from '../quota/ledger.ts';
@@ -11,6 +10,8 @@ import type { AgentNames } from './agent-names.ts';
 import { createAgentNames } from './agent-names.ts';
 import type { ExchangeRecord, InboundCall, ReplySink } from './call.ts';
 import { CountedExchange } from './counted-exchange.ts';
+import { createKnownResources } from './known-resources.ts';
+import type { KnownResources } from './known-resources.ts';
 import type { LiveCall } from './live-exchange.ts';
 import { LiveExchange } from './live-exchange.ts';
 import type { LiveUpstream, LiveWire } from './live-wire.ts';
@@ -55,8 +56,6 @@ export interface ExchangeOptions {
   /** The model that a name stands for: configured and learned aliases. */
   readonly resolveModel: (requestedModel: string) => string;
   readonly rulesOf: (project: string, requestedModel: string) => QuotaRules;
-  /** The files and caches that have passed; without it each may fill a whole window. */
-  readonly resources?: ResourceMemory;
   /** Keeps an alias that the upstream has told of. */
   readonly learnAlias: (alias: string, model: string) => void;
   readonly observeDate: (observed: {
@@ -73,6 +72,8 @@ export interface ExchangeOptions {
 export interface ExchangeContext extends ExchangeOptions {
   readonly names: AgentNames;
   readonly tokenCounter: TokenCounter;
+  /** The files and caches that have passed; any other may fill a whole window. */
+  readonly resources: KnownResources;
   /** Bare 429s in a row and how long the last one parks, per partition; a success clears them. */
   readonly repeats: Map<string, { readonly times: number; readonly untilMs: number }>;
   /** Exchanges whose bytes may have left and that are not dated. */
@@ -99,6 +100,7 @@ export class Exchange {
       ...options,
       names: createAgentNames(),
       tokenCounter: createTokenCounter(options),
+      resources: createKnownResources(),
       repeats: new Map(),
       undated: new Set(),
       running: new Set(),

@@ -1,8 +1,14 @@
 import type { ProxyError } from '../errors.ts';
-import { endToEnd, headerValue } from '../gemini/headers.ts';
+import { detectClient } from '../gemini/client.ts';
+import { codingOf } from '../gemini/content-coding.ts';
+import { withOwnFilmUris } from '../gemini/film-uri.ts';
+import { endToEnd, headerValue, setHeader } from '../gemini/headers.ts';
+import { type AddressPair, withOwnUrls } from '../gemini/own-url.ts';
+import { AnswerCopy } from './answer-copy.ts';
 import type { InboundCall, Outcome, ReplySink } from './call.ts';
 import { asProxyError, replyWithError, unreachable } from './error-reply.ts';
 import type { ExchangeContext, RunningExchange } from './exchange.ts';
+import { tellsOfResources } from './known-resources.ts';
 import {
   BODY_TIMEOUT_MS,
   HEADERS_TIMEOUT_MS,
@@ -17,12 +23,29 @@ export interface PassedParts {
   readonly sink: ReplySink;
 }
 
-/** A call that takes no quota: uploads, countTokens, models, everything else. Streamed both ways. */
+/** Largest answer about films that is held to be changed; one with its films inline is larger. */
+const FILM_BYTES_MAX = 4 * 1024 * 1024;
+
+/** An answer that is held back until it is whole. */
+interface HeldAnswer {
+  readonly headers: readonly string[];
+  readonly chunks: Buffer[];
+  bytes: number;
+}
+
+/**
+ * A call that takes no quota: uploads, countTokens, models, everything else. Streamed both ways,
+ * redirects included: the client follows them. Only the answers about Veo's operations are held for
+ * the AI SDK, to put our address in; they are asked for unpacked, and left alone where they are not.
+ */
 export class PassedExchange implements RunningExchange {
   readonly #context: ExchangeContext;
   readonly #parts: PassedParts;
   readonly #beganAtMs: number;
   #upstreamCall: UpstreamCall | null = null;
+  #addresses: AddressPair | null = null;
+  #copy: AnswerCopy | null = null;
+  #held: HeldAnswer | null = null;
   #agent = '';
   #status = 0;
   #message: string | null = null;
@@ -47,13 +70,18 @@ export class PassedExchange implements RunningExchange {
       this.#agent =
         call.agentName ??
         context.names.nameOf({ key: outbound.ownKey, headers: call.headers, massgen: false });
+      const ownUrl = call.ownUrl ?? null;
+      if (ownUrl !== null) this.#addresses = { ownUrl, upstreamUrl: settings.upstreamBaseUrl };
+      const headers = outboundHeaders(outbound.headers, 0);
       const length = headerValue(call.headers, 'content-length');
       this.#upstreamCall = context.upstream.send(
         {
           baseUrl: settings.upstreamBaseUrl,
           method: call.method,
           path: outbound.path,
-          headers: outboundHeaders(outbound.headers, 0),
+          headers: this.#changesFilms()
+            ? setHeader(headers, 'accept-encoding', 'identity')
+            : headers,
           body,
           bodyBytes: length === null ? null : Number(length),
           headersTimeoutMs: HEADERS_TIMEOUT_MS,
@@ -64,6 +92,8 @@ export class PassedExchange implements RunningExchange {
           head: (status, headers) => this.#head(status, headers),
           data: (chunk) => this.#data(chunk),
           end: () => {
+            this.#release();
+            this.#copy?.end();
             sink.end();
             this.#end(this.#status < 400 ? 'ok' : 'upstream_error', null);
           },
@@ -85,12 +115,58 @@ export class PassedExchange implements RunningExchange {
     if (this.#ended) return;
     this.#status = status;
     this.#firstByteMs = this.#context.clock.monotonicMs() - this.#beganAtMs;
-    this.#parts.sink.head(status, endToEnd(headers, 'response'));
+    const kept = endToEnd(headers, 'response');
+    const own = this.#addresses === null ? kept : withOwnUrls(kept, this.#addresses);
+    const encoding = headerValue(own, 'content-encoding');
+    const isJson = /^application\/json\b/i.test(headerValue(own, 'content-type') ?? '');
+    if (status === 200 && isJson) {
+      const { path } = this.#parts.call;
+      if (tellsOfResources(path)) {
+        const { resources } = this.#context;
+        this.#copy = new AnswerCopy(encoding, (body) => resources.learn(path, body));
+      }
+      if (this.#changesFilms() && codingOf(encoding) === null) {
+        this.#held = { headers: own, chunks: [], bytes: 0 };
+        return;
+      }
+    }
+    this.#parts.sink.head(status, own);
+  }
+
+  #changesFilms(): boolean {
+    const { method, path, headers } = this.#parts.call;
+    const isAsked = method === 'GET' && /^\/v1\w*\/(?:[^?]*\/)?operations\//.test(path);
+    return isAsked && this.#addresses !== null && detectClient(headers).family === 'ai-sdk';
+  }
+
+  /** Sends what was held: changed when it is whole, as it came when it grew beyond the bound. */
+  #release(isWhole = true): void {
+    const held = this.#held;
+    const addresses = this.#addresses;
+    if (this.#ended || held === null || addresses === null) return;
+    this.#held = null;
+    const { sink } = this.#parts;
+    const body = Buffer.concat(held.chunks);
+    const changed = isWhole ? withOwnFilmUris(body, addresses) : body;
+    const isSame = changed === body || headerValue(held.headers, 'content-length') === null;
+    const length = String(changed.length);
+    sink.head(
+      this.#status,
+      isSame ? held.headers : setHeader(held.headers, 'content-length', length),
+    );
+    if (changed.length > 0 && !sink.write(changed)) this.#upstreamCall?.pause();
   }
 
   #data(chunk: Buffer): void {
     if (this.#ended) return;
     this.#responseBytes += chunk.length;
+    this.#copy?.add(chunk);
+    if (this.#held !== null) {
+      this.#held.chunks.push(chunk);
+      this.#held.bytes += chunk.length;
+      if (this.#held.bytes > FILM_BYTES_MAX) this.#release(false);
+      return;
+    }
     if (!this.#parts.sink.write(chunk)) this.#upstreamCall?.pause();
   }
 

@@ -7,6 +7,7 @@ import { injectKey, PLACEHOLDER_KEY, redactUrl } from '../gemini/auth.ts';
 import type { BodyFacts } from '../gemini/body-scan.ts';
 import { googleErrorBody, googleErrorHeaders } from '../gemini/error-body.ts';
 import { headerValue } from '../gemini/headers.ts';
+import { ownUrlOf } from '../gemini/own-url.ts';
 import { classify, type Endpoint, NAME_PATTERN, stripPrefixes } from '../gemini/route.ts';
 import { checkGeminiToken, checkSource, type GuardSettings } from './guard.ts';
 import { HeldBytes } from './held-bytes.ts';
@@ -158,6 +159,12 @@ export function readHead(
     ...(usedTokenAsKey
       ? injectKey(path, rawHeaders, PLACEHOLDER_KEY)
       : { path, headers: rawHeaders }),
+    ownUrl: ownUrlOf({
+      host: request.headers.host ?? null,
+      isEncrypted: Reflect.get(request.socket, 'encrypted') === true,
+      rawUrl: url,
+      path,
+    }),
     agentName: nameIn(rawHeaders, 'x-headgate-agent') ?? agentName,
     sessionName: nameIn(rawHeaders, 'x-headgate-session') ?? sessionName,
     receivedAtMs,
