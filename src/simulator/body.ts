@@ -4,13 +4,13 @@ import type { IncomingMessage } from 'node:http';
 export function bodyOf(
   request: IncomingMessage,
   kept: number,
-  count: (bytes: number) => void,
+  see: (chunk: Buffer) => void,
 ): Promise<Buffer | null> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
     request.on('data', (chunk: Buffer) => {
-      count(chunk.length);
+      see(chunk);
       if (bytes < kept) chunks.push(chunk.subarray(0, kept - bytes));
       bytes += chunk.length;
     });

@@ -1,3 +1,4 @@
+import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { JSON_TYPE } from './answer.ts';
@@ -56,7 +57,11 @@ export async function receive(
   arrival.agentTag = headerOf(request, 'x-test-tag') ?? null;
   const isUpload = target?.path.startsWith('/upload/') === true;
   const kept = isUpload ? UPLOAD_BYTES_KEPT : BODY_BYTES_MAX + 1;
-  const body = await bodyOf(request, kept, (bytes) => (arrival.bytes += bytes));
+  const digest = isUpload ? world.resources.uploads.digestFor(target) : null;
+  const body = await bodyOf(request, kept, (chunk) => {
+    arrival.bytes += chunk.length;
+    digest?.update(chunk);
+  });
   if (body === null) return; // The client left before it had sent everything.
 
   const error = requestError(world, key, body);
@@ -67,7 +72,7 @@ export async function receive(
   } else if (error !== null) {
     sendError(reply, route === null ? shapeOf(target) : errorShapeOf(route), error);
   } else if (route === null) {
-    serveResource(host, { request, target, body, arrival, reply });
+    serveResource(host, { request, target, body, digest, arrival, reply });
   } else {
     await serveCall(world, route, { arrival, reply, body });
   }
@@ -79,15 +84,20 @@ function serveResource(
     readonly request: IncomingMessage;
     readonly target: Target;
     readonly body: Buffer;
+    readonly digest: Hash | null;
     readonly arrival: OpenArrival;
     readonly reply: Reply;
   },
 ): void {
-  const { request, target, body, arrival, reply } = exchange;
+  const { request, target, body, digest, arrival, reply } = exchange;
   const { method = 'GET', headers } = request;
   const { bytes, wallMs } = arrival;
   const answer = /^\/(?:upload\/|download\/)?v1\w*\//.test(target.path)
-    ? world.resources.answer({ method, target, headers, body, bytes, wallMs }, world.scenario, url)
+    ? world.resources.answer(
+        { method, target, headers, body, bytes, digest, wallMs },
+        world.scenario,
+        url,
+      )
     : notFound();
   reply.send(answer.status, answer);
 }

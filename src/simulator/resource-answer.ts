@@ -1,3 +1,4 @@
+import type { Hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { JSON_TYPE, whole } from './answer.ts';
 import { errorBody, type ErrorShape, type GoogleError, GOOGLE_ERRORS } from './google-error.ts';
@@ -11,6 +12,8 @@ export interface ResourceRequest {
   /** The body, or its beginning where `bytes` is more. */
   readonly body: Buffer;
   readonly bytes: number;
+  /** Of an upload, the checksum of what has come of it so far. */
+  readonly digest?: Hash | null;
   readonly wallMs: number;
 }
 

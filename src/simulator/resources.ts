@@ -1,11 +1,9 @@
 import { Collections } from './collections.ts';
 import { modelNotFound } from './google-error.ts';
 import { Interactions } from './interactions.ts';
-import { field, text } from './json.ts';
 import { legacyAnswer } from './legacy-answer.ts';
 import { Operations } from './operations.ts';
 import {
-  empty,
   failure,
   keep,
   notFound,
@@ -16,6 +14,7 @@ import {
   type ResourceRequest,
 } from './resource-answer.ts';
 import { matches, rowOf, type Scenario } from './scenario.ts';
+import { sha256HashOf, Uploads } from './uploads.ts';
 
 interface StoredFile {
   readonly name: string;
@@ -27,10 +26,10 @@ const FILE_LIFE_MS = 48 * 3_600_000;
 /** What has no quota: models, files, batches, stores, what was begun before, and all the rest. */
 export class Resources {
   readonly #files = new Map<string, StoredFile>();
-  readonly #uploads = new Map<string, { bytes: number; mime: string; display: string }>();
   readonly #collections = new Collections();
   readonly interactions = new Interactions();
   readonly operations = new Operations();
+  readonly uploads = new Uploads();
   #last = 0;
 
   answer(request: ResourceRequest, scenario: Scenario, ownUrl: string): ResourceAnswer {
@@ -76,47 +75,10 @@ export class Resources {
     return method === 'DELETE' ? ok({}) : ok(file);
   }
 
-  /** The resumable protocol: start, then pieces, the last of them with `finalize`. */
   #upload(request: ResourceRequest, ownUrl: string): ResourceAnswer {
-    const { headers, target } = request;
-    const command = String(headers['x-goog-upload-command'] ?? '');
-    const id = target.query.get('upload_id');
-    if (id === null) {
-      const mime = String(
-        headers['x-goog-upload-header-content-type'] ?? 'application/octet-stream',
-      );
-      const upload = { bytes: 0, mime, display: displayName(request.body) };
-      if (command !== 'start') {
-        return this.#finish({ ...upload, bytes: request.bytes }, request, ownUrl);
-      }
-      const uploadId = this.#nextId();
-      keep(this.#uploads, uploadId, upload);
-      return empty({
-        'x-goog-upload-status': 'active',
-        'x-goog-upload-url': `${ownUrl}${target.path}?upload_id=${uploadId}&upload_protocol=resumable`,
-        'x-goog-upload-chunk-granularity': '8388608',
-      });
-    }
-    const upload = this.#uploads.get(id);
-    if (upload === undefined) return notFound();
-    if (command === 'cancel') {
-      this.#uploads.delete(id);
-      return empty({ 'x-goog-upload-status': 'cancelled' });
-    }
-    upload.bytes += request.bytes;
-    if (!command.includes('finalize')) {
-      const received = String(upload.bytes);
-      return empty({ 'x-goog-upload-status': 'active', 'x-goog-upload-size-received': received });
-    }
-    this.#uploads.delete(id);
-    return this.#finish(upload, request, ownUrl);
-  }
-
-  #finish(
-    upload: { readonly bytes: number; readonly mime: string; readonly display: string },
-    { wallMs }: ResourceRequest,
-    ownUrl: string,
-  ): ResourceAnswer {
+    const upload = this.uploads.take(request, { ownUrl, nextId: () => this.#nextId() });
+    if ('status' in upload) return upload;
+    const { wallMs } = request;
     const id = this.#nextId();
     const file: StoredFile = {
       name: `files/${id}`,
@@ -126,6 +88,7 @@ export class Resources {
       createTime: new Date(wallMs).toISOString(),
       updateTime: new Date(wallMs).toISOString(),
       expirationTime: new Date(wallMs + FILE_LIFE_MS).toISOString(),
+      sha256Hash: sha256HashOf(upload),
       uri: `${ownUrl}/v1beta/files/${id}`,
       state: 'ACTIVE',
       source: 'UPLOADED',
@@ -205,10 +168,6 @@ function modelNames(scenario: Scenario): string[] {
   const { aliases, models } = scenario;
   const ids = Object.keys(models).filter((name) => !name.includes('*'));
   return [...new Set([...ids, ...Object.keys(aliases), ...Object.values(aliases)])].sort();
-}
-
-function displayName(body: Buffer): string {
-  return text(field(objectIn(body)['file'], 'display_name', 'displayName')) ?? '';
 }
 
 function isRead(method: string): boolean {
