@@ -26,7 +26,7 @@ import {
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 /** Made by tools, or not ours to keep tidy. */
-const SKIPPED = new Set(['.git', '.tap', 'node_modules', 'dist', 'coverage']);
+const SKIPPED = new Set(['.git', '.tap', '.venv', 'node_modules', 'dist', 'coverage']);
 
 /** Where time may be read besides src/clock.ts, and why. */
 const TIME_ALLOWED: Readonly<Record<string, string>> = {
