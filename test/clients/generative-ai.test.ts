@@ -48,4 +48,9 @@ function clientOf({ url }: Gate): Client {
   };
 }
 
-tryClient({ name: '@google/generative-ai', clientOf, retrying: false });
+tryClient({
+  name: '@google/generative-ai',
+  clientOf,
+  retrying: false,
+  uploadsMultipart: true,
+});
