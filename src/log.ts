@@ -2,6 +2,7 @@ import { type LevelWithSilent, pino } from 'pino';
 
 import type { Clock } from './clock.ts';
 import type { ExchangeRecord } from './exchange/call.ts';
+import { withoutSecrets } from './gemini/secret-shapes.ts';
 
 export type LogLevel = Exclude<LevelWithSilent, 'trace' | 'fatal'>;
 
@@ -35,7 +36,7 @@ export interface LoggerOptions {
 export function createLogger(options: LoggerOptions): Logger {
   const { clock, destination, env = process.env } = options;
   const hasColor = destination.isTTY === true && (env['NO_COLOR'] ?? '') === '';
-  const withoutSecrets = createRedactor(options.secrets);
+  const redact = createRedactor(options.secrets);
   const logger = pino(
     {
       level: options.level,
@@ -46,7 +47,7 @@ export function createLogger(options: LoggerOptions): Logger {
     },
     {
       write(line: string) {
-        const clean = withoutSecrets(line);
+        const clean = redact(line);
         destination.write(options.format === 'json' ? clean : prettyLine(clean, hasColor));
       },
     },
@@ -108,17 +109,6 @@ const SECRET_PATHS = [
   '["x-headgate-token"]',
 ].flatMap((name) => [name, name.startsWith('[') ? `*${name}` : `*.${name}`]);
 
-/**
- * What looks like a key of Google's or stands where one stands in a URL or a header. Clients bring
- * keys of their own, which no list of known secrets holds.
- */
-const KEY_SHAPES: readonly [RegExp, string][] = [
-  [/\bAIza[\w-]{20,}/g, REDACTED],
-  [/\bAQ\.[\w-]{20,}/g, REDACTED],
-  [/([?&](?:key|access_token|upload_id)=)[^&\s"\\]+/g, `$1${REDACTED}`],
-  [/\b(Bearer|Token)\s+[\w.~+/-]{8,}=*/gi, `$1 ${REDACTED}`],
-];
-
 /** Shorter "secrets" would black out ordinary words. */
 const SECRET_LENGTH_MIN = 4;
 
@@ -130,8 +120,8 @@ function createRedactor(secrets: () => readonly string[]): (line: string) => str
       const escaped = JSON.stringify(secret).slice(1, -1);
       if (secret.length >= SECRET_LENGTH_MIN) clean = clean.replaceAll(escaped, REDACTED);
     }
-    for (const [shape, replacement] of KEY_SHAPES) clean = clean.replace(shape, replacement);
-    return clean;
+    // Clients bring keys of their own, which no list of known secrets holds.
+    return withoutSecrets(clean);
   };
 }
 

@@ -18,6 +18,8 @@ export interface InboundCall {
    * upstream; null or absent where it is not known, and they stay as they are.
    */
   readonly ownUrl?: string | null;
+  /** Makes a path below `ownUrl` good for who follows it without our token; null or absent without one. */
+  readonly handOut?: ((path: string) => string) | null;
   /** From the x-headgate-agent header or the /agents/NAME prefix; null when the caller did not say. */
   readonly agentName: string | null;
   /** From x-headgate-session or /sessions/NAME/record; null when the caller did not say. */

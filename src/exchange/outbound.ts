@@ -1,5 +1,5 @@
 import { ProxyError } from '../errors.ts';
-import { injectKey, PLACEHOLDER_KEY, readKey } from '../gemini/auth.ts';
+import { injectKey, PLACEHOLDER_KEY, queryValues, readKey, withoutKeys } from '../gemini/auth.ts';
 import { endToEnd, headerValue, setHeader } from '../gemini/headers.ts';
 import type { Settings } from './settings.ts';
 
@@ -21,7 +21,8 @@ export interface Outbound {
 /**
  * Puts the configured key in when the client has none or sends the placeholder. Throws KEY_MISSING
  * for a placeholder with nothing to replace it; a call without any credential goes out as it is,
- * for the upstream knows better what it accepts.
+ * for the upstream knows better what it accepts. So does the piece of an upload that brings none: its
+ * address is the permission, and the configured key may be another project's than the one it began with.
  */
 export function withCredentials(
   call: { readonly path: string; readonly headers: readonly string[] },
@@ -30,9 +31,9 @@ export function withCredentials(
   const { key } = readKey(call.path, call.headers);
   const isPlaceholder = key === PLACEHOLDER_KEY;
   if (key !== null && !isPlaceholder) {
-    return { path: call.path, headers: call.headers, ownKey: key };
+    return { ...withoutKeys(call, (each) => each === PLACEHOLDER_KEY), ownKey: key };
   }
-  if (settings.upstreamApiKey !== null) {
+  if (settings.upstreamApiKey !== null && (isPlaceholder || !isUploadAddress(call.path))) {
     return { ...injectKey(call.path, call.headers, settings.upstreamApiKey), ownKey: null };
   }
   if (isPlaceholder) {
@@ -45,6 +46,10 @@ export function withCredentials(
     );
   }
   return { path: call.path, headers: call.headers, ownKey: null };
+}
+
+function isUploadAddress(path: string): boolean {
+  return path.startsWith('/upload/') && queryValues(path, 'upload_id').length > 0;
 }
 
 /** The headers that go out: end-to-end ones, with the client's own timeout lowered by its wait. */

@@ -70,8 +70,9 @@ export class PassedExchange implements RunningExchange {
       this.#agent =
         call.agentName ??
         context.names.nameOf({ key: outbound.ownKey, headers: call.headers, massgen: false });
-      const ownUrl = call.ownUrl ?? null;
-      if (ownUrl !== null) this.#addresses = { ownUrl, upstreamUrl: settings.upstreamBaseUrl };
+      const { ownUrl = null, handOut = null } = call;
+      const upstreamUrl = settings.upstreamBaseUrl;
+      if (ownUrl !== null) this.#addresses = { ownUrl, upstreamUrl, handOut };
       const headers = outboundHeaders(outbound.headers, 0);
       const length = headerValue(call.headers, 'content-length');
       this.#upstreamCall = context.upstream.send(

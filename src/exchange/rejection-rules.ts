@@ -1,4 +1,5 @@
 import type { Rejection } from '../gemini/rejection.ts';
+import { withoutSecrets } from '../gemini/secret-shapes.ts';
 import type { Cooldown, LearnedLimit } from '../quota/ledger.ts';
 import type { QuotaRules } from '../quota/policy.ts';
 import { GOOGLE_QUOTA_ZONE, periodEndMs } from '../quota/window.ts';
@@ -69,7 +70,8 @@ export function limitsToLearn(
   return learned;
 }
 
+/** It is stored and shown, and Google's messages may quote the key. */
 function short(message: string): string {
   const [first = ''] = message.split('\n', 1);
-  return first.slice(0, 200);
+  return withoutSecrets(first).slice(0, 200);
 }

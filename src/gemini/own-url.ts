@@ -6,6 +6,11 @@ export interface AddressPair {
   readonly ownUrl: string;
   /** The configured upstream, with its base path. */
   readonly upstreamUrl: string;
+  /**
+   * What a path with its query has to be for whoever follows it without a credential; null or absent
+   * where it is good as it is.
+   */
+  readonly handOut?: ((path: string) => string) | null;
 }
 
 /**
@@ -54,22 +59,24 @@ export function withOwnUrls(headers: FlatHeaders, addresses: AddressPair): reado
 }
 
 /**
- * `url` as it is reached through us, path and query byte for byte. Unchanged where it is not below
- * the upstream's origin and base path: what came back to us would not get there.
+ * `url` as it is reached through us, path and query byte for byte but for what `handOut` adds.
+ * Unchanged where it is not below the upstream's origin and base path: what came back to us would not
+ * get there.
  */
-export function toOwnUrl(url: string, { ownUrl, upstreamUrl }: AddressPair): string {
+export function toOwnUrl(url: string, { ownUrl, upstreamUrl, handOut }: AddressPair): string {
+  const given = handOut ?? ((path: string): string => path);
   const upstream = parse(upstreamUrl);
   if (upstream === null) return url;
   const basePath = upstream.rest.replace(/\/+$/, '');
   const absolute = parse(url);
   if (absolute !== null) {
     const rest = below(absolute.rest, basePath);
-    return absolute.origin !== upstream.origin || rest === null ? url : `${ownUrl}${rest}`;
+    return absolute.origin !== upstream.origin || rest === null ? url : `${ownUrl}${given(rest)}`;
   }
   // A path alone stands for the same origin, and lacks our prefixes as well.
   if (!/^\/(?!\/)/.test(url)) return url;
   const rest = below(url, basePath);
-  return rest === null ? url : `${parse(ownUrl)?.rest ?? ''}${rest}`;
+  return rest === null ? url : `${parse(ownUrl)?.rest ?? ''}${given(rest)}`;
 }
 
 /** What is left of `path` below `basePath`; null where it is beside it. */

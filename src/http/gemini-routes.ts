@@ -3,13 +3,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../clock.ts';
 import { ProxyError } from '../errors.ts';
 import type { InboundCall, ReplySink } from '../exchange/call.ts';
-import { injectKey, PLACEHOLDER_KEY, redactUrl } from '../gemini/auth.ts';
+import { redactUrl } from '../gemini/auth.ts';
 import type { BodyFacts } from '../gemini/body-scan.ts';
 import { googleErrorBody, googleErrorHeaders } from '../gemini/error-body.ts';
 import { headerValue } from '../gemini/headers.ts';
 import { ownUrlOf } from '../gemini/own-url.ts';
 import { classify, type Endpoint, NAME_PATTERN, stripPrefixes } from '../gemini/route.ts';
-import { checkGeminiToken, checkSource, type GuardSettings } from './guard.ts';
+import { withPass } from './address-pass.ts';
+import { admitGemini, checkSource, type GuardSettings } from './guard.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { asProxyError } from './problem.ts';
 import { createReplySink } from './reply-sink.ts';
@@ -149,22 +150,18 @@ export function readHead(
 ): PassedCall {
   const { method = 'GET', url = '/', rawHeaders } = request;
   const { path, agentName, sessionName } = stripPrefixes(url);
-  // A browser sends no credential with its preflight, which spends nothing.
-  const usedTokenAsKey =
-    method !== 'OPTIONS' && checkGeminiToken(path, rawHeaders, guard).usedTokenAsKey;
+  const { token } = guard;
   return {
     requestId,
     method,
-    // Our token must not leave for the upstream; the placeholder has the configured key put there.
-    ...(usedTokenAsKey
-      ? injectKey(path, rawHeaders, PLACEHOLDER_KEY)
-      : { path, headers: rawHeaders }),
+    ...admitGemini({ method, path, headers: rawHeaders }, guard),
     ownUrl: ownUrlOf({
       host: request.headers.host ?? null,
       isEncrypted: Reflect.get(request.socket, 'encrypted') === true,
       rawUrl: url,
       path,
     }),
+    handOut: token === null ? null : (address) => withPass(address, token),
     agentName: nameIn(rawHeaders, 'x-headgate-agent') ?? agentName,
     sessionName: nameIn(rawHeaders, 'x-headgate-session') ?? sessionName,
     receivedAtMs,

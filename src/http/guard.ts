@@ -3,8 +3,15 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { isIP, isIPv4 } from 'node:net';
 
 import { ProxyError } from '../errors.ts';
-import { readKey } from '../gemini/auth.ts';
-import { type FlatHeaders, headerValue } from '../gemini/headers.ts';
+import {
+  type Credentialed,
+  injectKey,
+  PLACEHOLDER_KEY,
+  readKeys,
+  withoutKeys,
+} from '../gemini/auth.ts';
+import { headerValue } from '../gemini/headers.ts';
+import { hasPass, withoutPass } from './address-pass.ts';
 
 /** Who may call. Asked for at every request, so that a reload takes effect at once. */
 export interface GuardSettings {
@@ -77,24 +84,38 @@ export function isToken(text: string, { token }: GuardSettings): boolean {
 
 /**
  * Gemini paths. Where a token is configured it must come as x-headgate-token, or in place of the API
- * key in any of its forms, for SDKs can send nothing else. `usedTokenAsKey` then says that the call
- * has no key of its own. Throws UNAUTHORIZED.
+ * key in any of its forms, for SDKs can send nothing else; an address that headgate handed out brings
+ * a pass instead. Returns the call as it goes on: without token and pass, which are not the upstream's
+ * to know, and with the placeholder where the token stood for the key. Throws UNAUTHORIZED.
  */
-export function checkGeminiToken(
-  path: string,
-  headers: FlatHeaders,
+export function admitGemini(
+  { method, path, headers }: { readonly method: string } & Credentialed,
   { token }: GuardSettings,
-): { readonly usedTokenAsKey: boolean } {
-  if (token === null) return { usedTokenAsKey: false };
+): Credentialed {
+  const bare = { path: withoutPass(path), headers };
+  if (token === null) return bare;
+  const isOurs = (key: string): boolean => isSame(key, token);
+  const keys = readKeys(path, headers);
+  const others = keys.filter(({ key }) => key === null || !isOurs(key));
+  const usesTokenAsKey = others.length < keys.length;
   const own = headerValue(headers, 'x-headgate-token');
-  if (own !== null && isSame(own, token)) return { usedTokenAsKey: false };
-  const { key } = readKey(path, headers);
-  if (key !== null && isSame(key, token)) return { usedTokenAsKey: true };
-  throw new ProxyError(
-    'UNAUTHORIZED',
-    'This headgate asks for a token; send the value of admin.token as the API key, or as x-headgate-token beside a key of your own.',
-    { where: 'x-goog-api-key' },
-  );
+  const isAdmitted =
+    usesTokenAsKey ||
+    (own !== null && isOurs(own)) ||
+    hasPass(method, path, token) ||
+    // A browser sends no credential with its preflight, which spends nothing.
+    method === 'OPTIONS';
+  if (!isAdmitted) {
+    throw new ProxyError(
+      'UNAUTHORIZED',
+      'This headgate asks for a token; send the value of admin.token as the API key, or as x-headgate-token beside a key of your own.',
+      { where: 'x-goog-api-key' },
+    );
+  }
+  if (!usesTokenAsKey) return bare;
+  return others.length === 0
+    ? injectKey(bare.path, headers, PLACEHOLDER_KEY)
+    : withoutKeys(bare, isOurs);
 }
 
 /** Whether an address to listen on can be reached from this machine only. */

@@ -64,7 +64,8 @@ export async function receive(
   });
   if (body === null) return; // The client left before it had sent everything.
 
-  const error = requestError(world, key, body);
+  const isOpen = target !== null && world.resources.uploads.isAddress(target);
+  const error = requestError(world, { key, isOpen, body });
   if (target === null) {
     sendError(reply, 'object', badRequest('Malformed URL.'));
   } else if (method === 'OPTIONS') {
@@ -112,12 +113,19 @@ function sendError(reply: Reply, shape: ErrorShape, error: GoogleError): void {
   reply.send(error.code, { contentType: JSON_TYPE, pieces: [errorBody(error, shape)] });
 }
 
-function requestError({ scenario }: World, key: string | null, body: Buffer): GoogleError | null {
+function requestError(
+  { scenario }: World,
+  {
+    key,
+    isOpen,
+    body,
+  }: { readonly key: string | null; readonly isOpen: boolean; readonly body: Buffer },
+): GoogleError | null {
   if (body.length > BODY_BYTES_MAX) {
     return badRequest(`Request payload size exceeds the limit: ${BODY_BYTES_MAX} bytes.`);
   }
   if (scenario.keys === undefined) return null;
-  if (key === null) return GOOGLE_ERRORS.keyMissing;
+  if (key === null) return isOpen ? null : GOOGLE_ERRORS.keyMissing;
   return scenario.keys.includes(key) ? null : GOOGLE_ERRORS.keyInvalid;
 }
 

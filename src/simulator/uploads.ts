@@ -32,6 +32,11 @@ export class Uploads {
     return this.#active.get(id)?.digest ?? createHash('sha256');
   }
 
+  /** Whether the target is the address of an upload under way, which needs no key beside it. */
+  isAddress({ path, query }: Target): boolean {
+    return path.startsWith('/upload/') && this.#active.has(query.get('upload_id') ?? '');
+  }
+
   /** An answer, or the upload that has just been completed. */
   take(
     request: ResourceRequest,

@@ -1,6 +1,5 @@
 import t from 'tap';
 import { ProxyError } from '../../src/errors.ts';
-import { injectKey, readKey, redactUrl } from '../../src/gemini/auth.ts';
 import { detectClient } from '../../src/gemini/client.ts';
 import { endToEnd, headerValue, setHeader } from '../../src/gemini/headers.ts';
 import { classify, isGeminiPath, stripPrefixes } from '../../src/gemini/route.ts';
@@ -136,45 +135,6 @@ t.test('a counted path without a proper model is refused with the path and the f
     t.ok(error.message.includes(path));
     t.match(error.message, /write \/v1beta\/models\/MODEL:generateContent/);
   }
-});
-
-t.test('a key is read in every form that clients use', async (t) => {
-  const path = '/v1beta/models';
-  t.strictSame(readKey(path, ['X-Goog-Api-Key', 'k']), { key: 'k', form: 'header' });
-  t.strictSame(readKey(`${path}?a=1&key=k%2B`, []), { key: 'k+', form: 'query' });
-  t.strictSame(readKey(path, ['Authorization', 'Bearer k']), { key: 'k', form: 'bearer' });
-  t.strictSame(readKey(path, ['authorization', 'Token auth_tokens/x']), {
-    key: 'auth_tokens/x',
-    form: 'token',
-  });
-  t.strictSame(readKey(`${path}?access_token=t`, []), { key: 't', form: 'token' });
-  t.strictSame(readKey(`${path}?key=`, ['x-goog-api-key', '']), { key: null, form: 'none' });
-});
-
-t.test('an injected key is the only one, in the form that the path takes', async (t) => {
-  t.strictSame(injectKey('/v1beta/m?alt=sse&key=headgate&x=%20', ['a', 'b'], 'K'), {
-    path: '/v1beta/m?alt=sse&x=%20',
-    headers: ['a', 'b', 'x-goog-api-key', 'K'],
-  });
-  t.strictSame(injectKey('/v1beta/m?key=headgate', ['Authorization', 'Bearer headgate'], 'K'), {
-    path: '/v1beta/m',
-    headers: ['x-goog-api-key', 'K'],
-  });
-  t.strictSame(
-    injectKey('/v1beta/openai/chat/completions', ['x-goog-api-key', 'headgate', 'a', 'b'], 'K'),
-    {
-      path: '/v1beta/openai/chat/completions',
-      headers: ['a', 'b', 'authorization', 'Bearer K'],
-    },
-  );
-});
-
-t.test('secrets do not survive in a URL that is logged', async (t) => {
-  t.equal(
-    redactUrl('/upload/v1beta/files?upload_id=s1&key=s2&access_token=s3&k%65y=s4&alt=sse'),
-    '/upload/v1beta/files?upload_id=REDACTED&key=REDACTED&access_token=REDACTED&k%65y=REDACTED&alt=sse',
-  );
-  t.equal(redactUrl('/v1beta/models'), '/v1beta/models');
 });
 
 t.test('clients are recognised, with the patience they have', async (t) => {

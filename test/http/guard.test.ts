@@ -5,7 +5,14 @@ import t from 'tap';
 
 import { ProxyError } from '../../src/errors.ts';
 import { headerValue } from '../../src/gemini/headers.ts';
-import { checkGeminiToken, checkSource, checkToken, isLoopback } from '../../src/http/guard.ts';
+import { withPass } from '../../src/http/address-pass.ts';
+import {
+  admitGemini,
+  checkSource,
+  checkToken,
+  type GuardSettings,
+  isLoopback,
+} from '../../src/http/guard.ts';
 import { createServer, type HttpServerOptions } from '../../src/http/server.ts';
 import { bodyOf } from '../support/loopback.ts';
 import { OPEN_GUARD, startOwnServer } from '../support/own-server.ts';
@@ -109,21 +116,81 @@ t.test('a token is taken in every form that clients can send', async (t) => {
     const reason = reasonOf(() => checkToken({ method: 'GET', headers }, settings));
     t.equal(reason, 'UNAUTHORIZED');
   }
+  const admit = (path: string, headers: string[], guard: GuardSettings = settings) =>
+    admitGemini({ method: 'GET', path, headers }, guard);
   const asKey: [string, string[]][] = [
     [MODELS, ['X-Goog-Api-Key', 'hunter2']],
     [`${MODELS}?key=hunter2`, []],
+    [`${MODELS}?access_token=hunter2`, []],
     [MODELS, ['Authorization', 'Bearer hunter2']],
+    [MODELS, ['Authorization', 'Token hunter2']],
   ];
   for (const [path, headers] of asKey) {
-    t.strictSame(checkGeminiToken(path, headers, settings), { usedTokenAsKey: true });
+    t.strictSame(admit(path, headers), { path: MODELS, headers: ['x-goog-api-key', 'headgate'] });
   }
-  t.strictSame(
-    checkGeminiToken(MODELS, ['x-headgate-token', 'hunter2', 'x-goog-api-key', 'AIza'], settings),
-    { usedTokenAsKey: false },
+  const beside = ['x-headgate-token', 'hunter2', 'x-goog-api-key', 'AIza'];
+  t.strictSame(admit(MODELS, beside), { path: MODELS, headers: beside });
+  t.equal(
+    reasonOf(() => admit(MODELS, ['x-goog-api-key', 'AIza'])),
+    'UNAUTHORIZED',
   );
-  const foreign = reasonOf(() => checkGeminiToken(MODELS, ['x-goog-api-key', 'AIza'], settings));
-  t.equal(foreign, 'UNAUTHORIZED');
-  t.strictSame(checkGeminiToken(MODELS, [], OPEN_GUARD), { usedTokenAsKey: false });
+  t.strictSame(admit(MODELS, [], OPEN_GUARD), { path: MODELS, headers: [] });
+});
+
+t.test('the token stays here, however often and beside whatever it comes', async (t) => {
+  const settings = { ...OPEN_GUARD, token: 'hunter2' };
+  const headers = ['x-goog-api-key', 'AIza', 'X-Goog-Api-Key', 'hunter2', 'a', 'hunter2'];
+  const bearer = ['Authorization', 'Bearer hunter2'];
+  const path = `${MODELS}?key=hunter2&alt=sse&access_token=hunter%32&key=other`;
+  const call = { method: 'POST', path, headers: [...headers, ...bearer] };
+  t.strictSame(admitGemini(call, settings), {
+    path: `${MODELS}?alt=sse&key=other`,
+    headers: ['x-goog-api-key', 'AIza', 'a', 'hunter2'],
+  });
+  const preflight = { method: 'OPTIONS', path: `${MODELS}?key=hunter2`, headers: [] };
+  t.equal(admitGemini(preflight, settings).path, MODELS, 'nor does a preflight tell it');
+  t.same(admitGemini({ ...preflight, path: MODELS }, settings).headers, []);
+});
+
+t.test('an address that was handed out lets its holder in, and to nothing else', async (t) => {
+  const settings = { ...OPEN_GUARD, token: 'hunter2' };
+  const upload = '/upload/v1beta/files?upload_id=u%2B1&upload_protocol=resumable';
+  const download = '/download/v1beta/files/f:download?alt=media';
+  const film = '/v1beta/files/f:download?alt=media';
+  const reasonFor = (method: string, path: string, token = 'hunter2') =>
+    reasonOf(() => admitGemini({ method, path, headers: [] }, { ...settings, token }));
+  for (const [method, path] of [
+    ['POST', upload],
+    ['PUT', upload],
+    ['GET', download],
+    ['HEAD', film],
+  ] as const) {
+    const passed = withPass(path, 'hunter2');
+    t.strictSame(admitGemini({ method, path: passed, headers: [] }, settings), {
+      path,
+      headers: [],
+    });
+    t.equal(reasonFor(method, path), 'UNAUTHORIZED', 'not without the pass');
+    t.equal(reasonFor(method, passed.replace(/.$/, '')), 'UNAUTHORIZED', 'nor with a part of it');
+    t.equal(reasonFor(method, passed, 'hunter3'), 'UNAUTHORIZED', 'nor after the token changed');
+  }
+  const passed = withPass(upload, 'hunter2');
+  const pass = passed.slice(upload.length + 1);
+  t.equal(reasonFor('POST', passed.replace('u%2B1', 'u%2B2')), 'UNAUTHORIZED');
+  t.equal(reasonFor('POST', `/upload/v1beta/other?upload_id=u%2B1&${pass}`), 'UNAUTHORIZED');
+  t.equal(reasonFor('POST', withPass(film, 'hunter2')), 'UNAUTHORIZED', 'a film is read only');
+  const written = '/upload/v1beta/files?upload_protocol=resumable&upload_id=u%2b1';
+  const anew = { method: 'POST', path: `${written}&key=AIza&${pass}`, headers: [] };
+  t.equal(admitGemini(anew, settings).path, `${written}&key=AIza`, 'written in other escapes');
+  for (const path of [
+    MODELS,
+    '/upload/v1beta/files',
+    '/v1beta/models/m:generateContent?upload_id=1',
+    '/ws/x.GenerativeService.BidiGenerateContent?a=:download',
+  ]) {
+    t.equal(withPass(path, 'hunter2'), path, `${path} has none`);
+  }
+  t.match(withPass(`${film}#t=1`, 'hunter2'), /&headgate_pass=[\w-]{43}#t=1$/);
 });
 
 t.test('listening beyond loopback needs a token', async (t) => {

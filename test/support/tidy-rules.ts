@@ -15,7 +15,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'clock.ts': [],
   'errors.ts': [],
   'version.ts': [],
-  'log.ts': ['exchange'],
+  'log.ts': ['exchange', 'gemini'],
   gemini: [],
   quota: [],
   queue: ['quota'],
