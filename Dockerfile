@@ -27,6 +27,7 @@ RUN install -d -o node -g node -m 0700 /home/node/.local/state/headgate \
 WORKDIR /app
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
+COPY src/dashboard ./src/dashboard
 COPY package.json LICENSE README.md ./
 COPY config ./config
 COPY migrations ./migrations

@@ -20,7 +20,9 @@ import { createConversationsThread } from './operation/conversations-thread.ts';
 import { createJournal, usageRowOf } from './operation/journal.ts';
 import { ModelNames } from './operation/model-names.ts';
 import { createOperator } from './operation/operator.ts';
+import { createPageFeed } from './operation/page-feed.ts';
 import { createSessionDesk } from './operation/session-desk.ts';
+import { noteStart } from './operation/truth.ts';
 import { Calibration } from './quota/calibration.ts';
 import { Scheduler } from './queue/scheduler.ts';
 import type { Scenario } from './simulator/scenario.ts';
@@ -72,7 +74,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { clock = systemClock, random = Math.random } = options;
   const parts = buildParts({ ...options, clock });
   const { configuration, store, exchange, scheduler, chores, upstream, live, names, state } = parts;
-  const { desk, conversations } = parts;
+  const { desk, conversations, page, note } = parts;
   const { simulate = configuration.current.simulate, scenario = makeScenario() } = options;
   let simulator: Simulator | null = null;
   let server: HttpServer;
@@ -85,12 +87,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     server = await openServer({ ...options, clock }, parts);
   } catch (error) {
     chores.close();
+    page.close();
     exchange.close();
     store.close();
     await simulator?.close();
     throw error;
   }
   state.url = server.url;
+  note(() => noteStart(store.samples, clock.wallMs()));
   if (configuration.current.sessions.roots.some((root) => existsSync(root))) {
     clock.after(WARM_MS, () => conversations.warm());
   }
@@ -121,6 +125,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     exchange.close();
     chores.close();
     chores.writeLearned();
+    page.close();
+    page.writeSamples();
     scheduler.flush();
     store.close();
     await upstream.close();
@@ -151,6 +157,7 @@ function buildParts(options: BuildOptions) {
   const record = (ended: ExchangeRecord) => {
     metrics.recordExchange(ended);
     operator.note(ended);
+    page.add(ended);
     journal.record(ended);
     const row = usageRowOf(ended, timeline.nowMs() + timeline.upstreamOffsetMs);
     if (row !== null) note(() => learning.addUsage(row));
@@ -203,9 +210,17 @@ function buildParts(options: BuildOptions) {
     state,
   });
   state.snapshot = () => operator.snapshot();
+  const page = createPageFeed({
+    clock,
+    samples: store.samples,
+    note,
+    flush: () => scheduler.flush(),
+    status: () => operator.status(),
+    mark: () => operator.mark(),
+  });
   const rollupsMs = () => configuration.current.retention.rollupsMs;
   const chores = startChores({ clock, calibration, learning, note, rollupsMs });
-  return { ...engine, upstream, live, exchange, operator, chores, conversations, desk };
+  return { ...engine, upstream, live, exchange, operator, page, chores, conversations, desk };
 }
 
 /** The parts that decide which call goes when, and what they need. */
@@ -272,7 +287,7 @@ function buildEngine({ load, clock, logger }: BuildOptions) {
 /** Opens the address, to everything that the parts can answer. */
 function openServer(
   { clock, logger }: BuildOptions,
-  { configuration, metrics, exchange, operator, desk }: Parts,
+  { configuration, metrics, exchange, operator, page, desk }: Parts,
 ): Promise<HttpServer> {
   const prefix = randomBytes(5).toString('hex');
   let requests = 0;
@@ -282,6 +297,7 @@ function openServer(
     clock,
     control: operator,
     sessions: desk,
+    page,
     metrics,
     version: VERSION,
     exchange,

@@ -32,6 +32,7 @@ export const ERROR_CATALOGUE = {
   QUEUE_FULL: { http: 429, rpc: 'RESOURCE_EXHAUSTED' },
   QUEUE_FULL_AGENT: { http: 429, rpc: 'RESOURCE_EXHAUSTED' },
   QUEUE_FULL_BYTES: { http: 429, rpc: 'RESOURCE_EXHAUSTED' },
+  LISTENERS_FULL: { http: 503, rpc: 'UNAVAILABLE' },
   CANCELLED: { http: 499, rpc: 'CANCELLED' },
   NOT_SUPPORTED: { http: 501, rpc: 'UNIMPLEMENTED' },
   DRAINING: { http: 503, rpc: 'UNAVAILABLE' },

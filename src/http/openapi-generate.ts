@@ -3,7 +3,9 @@ import { fileURLToPath } from 'node:url';
 
 import Fastify from 'fastify';
 
+import { systemClock } from '../clock.ts';
 import type { Control } from './control.ts';
+import type { PageControl } from './page-control.ts';
 import { registerOwnRoutes } from './server.ts';
 import type { SessionControl } from './session-control.ts';
 
@@ -19,6 +21,9 @@ export async function generatedDocument(): Promise<{ path: string; content: stri
     control: {} as Control,
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     sessions: {} as SessionControl,
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    page: {} as PageControl,
+    clock: systemClock,
     metrics: { render: async () => '', contentType: 'text/plain' },
     version: versionOf(readFileSync(new URL('package.json', PACKAGE), 'utf8')),
     guard: () => ({ listenHost: '127.0.0.1', allowedHosts: [], allowedOrigins: [], token: null }),

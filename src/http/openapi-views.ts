@@ -11,6 +11,7 @@ import {
 import type {
   ConfigView,
   CooldownView,
+  DayView,
   ExplainView,
   LimitsView,
   LimitView,
@@ -20,6 +21,7 @@ import type {
   ReloadView,
   StatusView,
   TotalsView,
+  TruthView,
   UsageView,
   WindowView,
 } from './views.ts';
@@ -141,6 +143,36 @@ const Refusal = viewSchema<RefusalView>()(
   ),
 );
 
+const Day = viewSchema<DayView>()(
+  Type.Object({
+    zone: Type.String({ description: "Whose midnight ends Google's quota day." }),
+    started_at: instant(),
+    resets_at: instant(),
+  }),
+);
+
+const EstimateRatio = Type.Unsafe<TruthView['estimate_ratio']>({
+  type: ['object', 'null'],
+  description: 'Input tokens as the upstream counted them over those estimated.',
+  required: ['mean', 'samples'],
+  properties: { mean: units(), samples: count() },
+});
+
+const Truth = viewSchema<TruthView>()(
+  Type.Object({
+    upstream_rejections: Type.Integer({
+      minimum: 0,
+      description: '429s of the upstream since `started_at`; the goal is 0.',
+    }),
+    estimate_ratio: EstimateRatio,
+    restarts: Type.Integer({
+      minimum: 0,
+      description: 'Starts on this database in the last 24 hours, its very first not counted.',
+    }),
+    started_at: instant(),
+  }),
+);
+
 export const StatusSchema = viewSchema<StatusView>()(
   Type.Object(
     {
@@ -157,6 +189,8 @@ export const StatusSchema = viewSchema<StatusView>()(
       partitions: Type.Array(Partition),
       queue: Type.Array(Queued),
       recent_refusals: Type.Array(Refusal),
+      day: Day,
+      truth: Truth,
       banners: Type.Array(Type.String(), { description: 'What a person should see first.' }),
     },
     { title: 'Status' },

@@ -64,6 +64,7 @@ const TAGS = [
   { name: 'sessions', description: 'Past conversations: list, show, continue.' },
   { name: 'limits', description: 'What may pass, and when.' },
   { name: 'operation', description: 'The running daemon.' },
+  { name: 'page', description: 'The page for people, and what it is made of.' },
   { name: 'probes', description: 'For supervisors and monitoring.' },
 ];
 

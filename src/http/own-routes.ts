@@ -20,7 +20,14 @@ export interface OwnRoutesOptions {
  * Open without a token: what tells nothing but whether headgate is well, and the page, for a browser
  * cannot send a token before it has the page that asks for one.
  */
-export const OPEN_PATHS: ReadonlySet<string> = new Set(['/', '/livez', '/readyz', '/healthz']);
+export const OPEN_PATHS: ReadonlySet<string> = new Set([
+  '/',
+  '/dashboard/:name',
+  '/dashboard/vendor/:name',
+  '/livez',
+  '/readyz',
+  '/healthz',
+]);
 
 /** What all of our own routes share: the guard, problem documents, answers that are not cached. */
 export function prepareOwnRoutes(app: FastifyInstance, { guard, onFault }: OwnRoutesOptions): void {

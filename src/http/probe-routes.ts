@@ -7,26 +7,14 @@ import { LiveSchema, ReadySchema, UnreadySchema } from './openapi-views.ts';
 export interface ProbeRoutesOptions {
   readonly control: Control;
   readonly metrics: { render(): Promise<string>; readonly contentType: string };
-  readonly version: string;
 }
 
-/** What supervisors, monitoring and people who wonder what listens here ask for. */
+/** What supervisors and monitoring ask for. */
 export function registerProbeRoutes(
   app: FastifyInstance,
-  { control, metrics, version }: ProbeRoutesOptions,
+  { control, metrics }: ProbeRoutesOptions,
 ): void {
   const tags = ['probes'];
-  app.get(
-    '/',
-    {
-      schema: {
-        summary: 'What this is',
-        tags,
-        response: { 200: answersText('For people.', 'text/plain') },
-      },
-    },
-    (_request, reply) => reply.type('text/plain; charset=utf-8').send(welcome(version)),
-  );
   const live = answers('It does.', LiveSchema);
   app.get(
     '/livez',
@@ -62,21 +50,4 @@ export function registerProbeRoutes(
       return reply.type(metrics.contentType).send(text);
     },
   );
-}
-
-function welcome(version: string): string {
-  return `headgate ${version}
-
-This is a local proxy for the Gemini API. Point a client's base URL here, and its calls wait for
-room in the quota instead of failing with 429.
-
-  GET  /status          windows, queue, cooldowns, recent refusals
-  GET  /limits          limits in force and where they came from
-  POST /limits/explain  would a call pass now, and if not, when
-  GET  /queue           who waits for what
-  GET  /usage           requests, tokens and dollars by model, agent, project or day
-  GET  /metrics         for Prometheus
-  GET  /sessions        past conversations; POST /sessions/NAME/continue takes the next turn
-  GET  /openapi.json    all of these, described
-`;
 }

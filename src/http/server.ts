@@ -7,6 +7,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { ProxyError } from '../errors.ts';
 import { isGeminiPath } from '../gemini/route.ts';
 import { type AdminRoutesOptions, registerAdminRoutes } from './admin-routes.ts';
+import { type DashboardFilesOptions, registerDashboardFiles } from './dashboard-files.ts';
 import { createGeminiRelay, type GeminiRelayOptions } from './gemini-routes.ts';
 import { isLoopback } from './guard.ts';
 import {
@@ -19,6 +20,8 @@ import {
 import { registerOpenApi } from './openapi-route.ts';
 import type { JsonSchema } from './openapi-shapes.ts';
 import { describeMistake, type OwnRoutesOptions, prepareOwnRoutes } from './own-routes.ts';
+import type { PageControl } from './page-control.ts';
+import { registerPageRoutes } from './page-routes.ts';
 import { type ProbeRoutesOptions, registerProbeRoutes } from './probe-routes.ts';
 import { PROBLEM_TYPE, problemOf } from './problem.ts';
 import { BODY_BYTES_MAX } from './request-body.ts';
@@ -28,6 +31,7 @@ import { registerSessionRoutes } from './session-routes.ts';
 export interface HttpServerOptions
   extends
     AdminRoutesOptions,
+    DashboardFilesOptions,
     ProbeRoutesOptions,
     OwnRoutesOptions,
     Omit<GeminiRelayOptions, 'bodyBytesMax' | 'heldBytesMax'> {
@@ -43,6 +47,8 @@ export interface HttpServerOptions
   readonly heldBytesMax?: () => number;
   /** What past conversations are asked of; without it their routes are not there. */
   readonly sessions?: SessionControl;
+  /** What feeds the page; without it those routes are not there. */
+  readonly page?: PageControl;
   /** Further routes of our own; they share the guard and the problem documents. */
   readonly routes?: readonly ((app: FastifyInstance) => void)[];
 }
@@ -114,10 +120,7 @@ export async function createServer(options: HttpServerOptions): Promise<HttpServ
   };
 }
 
-type OwnOptions = Omit<
-  HttpServerOptions,
-  'listen' | 'tls' | 'live' | 'clock' | 'exchange' | 'onRefusal'
->;
+type OwnOptions = Omit<HttpServerOptions, 'listen' | 'tls' | 'live' | 'exchange' | 'onRefusal'>;
 
 /** Everything that is not a Gemini path. Returns the maker of their OpenAPI document. */
 export function registerOwnRoutes(app: FastifyInstance, options: OwnOptions): () => JsonSchema {
@@ -125,6 +128,8 @@ export function registerOwnRoutes(app: FastifyInstance, options: OwnOptions): ()
   const document = registerOpenApi(app, options.version);
   registerProbeRoutes(app, options);
   registerAdminRoutes(app, options);
+  registerDashboardFiles(app, options);
+  if (options.page !== undefined) registerPageRoutes(app, { ...options, page: options.page });
   if (options.sessions !== undefined) {
     registerSessionRoutes(app, { ...options, control: options.sessions });
   }

@@ -1,3 +1,5 @@
+import type { Outcome } from '../exchange/call.ts';
+
 /**
  * The JSON of our own routes. snake_case, because it is public.
  * Instants are ISO 8601 in UTC, durations whole milliseconds.
@@ -19,8 +21,30 @@ export interface StatusView {
   readonly partitions: readonly PartitionView[];
   readonly queue: readonly QueuedView[];
   readonly recent_refusals: readonly RefusalView[];
+  /** The present day of Google's quotas. */
+  readonly day: DayView;
+  readonly truth: TruthView;
   /** Sentences that a person should see first: a failed reload, a learned limit, shadow mode. */
   readonly banners: readonly string[];
+}
+
+export interface DayView {
+  /** IANA name of the zone whose midnight ends the day. */
+  readonly zone: string;
+  readonly started_at: string;
+  readonly resets_at: string;
+}
+
+/** How well headgate keeps what it promises. */
+export interface TruthView {
+  /** 429s of the upstream since `started_at`; the goal is 0. */
+  readonly upstream_rejections: number;
+  /** Input tokens as counted upstream over those estimated; null before the first answer. */
+  readonly estimate_ratio: { readonly mean: number; readonly samples: number } | null;
+  /** Starts on this database in the last 24 hours, its very first start not counted. */
+  readonly restarts: number;
+  /** When this process started: what is counted here is counted from then. */
+  readonly started_at: string;
 }
 
 export interface ConfigView {
@@ -166,4 +190,75 @@ export interface UsageView {
     readonly output_tokens: number;
     readonly usd: number;
   }[];
+}
+
+/** GET /exchanges: { exchanges: ExchangeView[] }. Nothing of what was asked or answered is in it. */
+export interface ExchangeView {
+  /** When it ended. */
+  readonly at: string;
+  readonly id: string;
+  readonly project: string;
+  readonly model: string;
+  /** As the client wrote it. */
+  readonly requested_model: string;
+  readonly method: string;
+  readonly agent: string;
+  readonly outcome: Outcome;
+  /** Of a refusal or failure; null otherwise. */
+  readonly reason: string | null;
+  /** What the client was told with it. */
+  readonly message: string | null;
+  /** Status sent to the client; 0 when none was. */
+  readonly status: number;
+  readonly queued_ms: number;
+  /** In words; null when it did not wait. */
+  readonly wait_reason: string | null;
+  readonly first_byte_ms: number | null;
+  readonly upstream_ms: number;
+  readonly duration_ms: number;
+  /** Duration outside queue and upstream; fractions allowed. */
+  readonly overhead_ms: number;
+  readonly estimated_tokens: number;
+  /** Null where the answer told nothing. */
+  readonly input_tokens: number | null;
+  readonly output_tokens: number | null;
+  readonly usd: number;
+  /** 429s that it met and waited out. */
+  readonly resends: number;
+}
+
+/** GET /history */
+export interface HistoryView {
+  readonly span: HistorySpan;
+  readonly step_ms: number;
+  /** Oldest first, without gaps; the last step is the present one, which is not yet whole. */
+  readonly points: readonly SamplePoint[];
+}
+
+/** 60 steps of a minute, or 96 of a quarter of an hour. */
+export type HistorySpan = 'hour' | 'day';
+
+/** The counted exchanges that ended within one step. */
+export interface SamplePoint {
+  /** When the step began. */
+  readonly at: string;
+  readonly requests: number;
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+  /** Of `requests`, those that had to wait. */
+  readonly waited: number;
+  readonly wait_ms_max: number;
+  /** Of those that had to wait; 0 without any. */
+  readonly wait_ms_mean: number;
+  /** Of `requests`, those that headgate refused. */
+  readonly refusals: number;
+  /** 429s of the upstream, those waited out included. */
+  readonly upstream_rejections: number;
+  readonly usd: number;
+}
+
+/** Event `sample` of GET /events. */
+export interface SampleView {
+  readonly span: 'hour';
+  readonly point: SamplePoint;
 }

@@ -5,7 +5,6 @@ import { ProxyError } from '../errors.ts';
 import type { ExchangeRecord } from '../exchange/call.ts';
 import type { Control } from '../http/control.ts';
 import type {
-  ConfigView,
   CooldownView,
   LimitsView,
   PartitionView,
@@ -14,15 +13,17 @@ import type {
   StatusView,
   WindowView,
 } from '../http/views.ts';
+import { bannersOf } from './banners.ts';
 import type { Configuration } from './configuration.ts';
 import { explain, reading } from './explain.ts';
 import type { PartitionSnapshot } from '../metrics/metrics.ts';
-import type { LedgerStore, WindowState } from '../quota/ledger.ts';
+import type { WindowState } from '../quota/ledger.ts';
 import type { Partition, QuotaPolicy, QuotaRules } from '../quota/policy.ts';
 import { limitInForce } from '../quota/policy.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import type { WaitingState } from '../queue/waiting-state.ts';
 import type { Store } from '../store/store.ts';
+import { QuotaDay, Truth } from './truth.ts';
 
 /** Refusals kept for people to look at. */
 const REFUSALS_KEPT = 50;
@@ -48,6 +49,8 @@ export interface OperatorOptions {
 export interface Operator extends Control {
   /** Takes note of an ended exchange, for the totals and the recent refusals. */
   note(record: ExchangeRecord): void;
+  /** Differs whenever `status` would tell of something new; costs nothing. */
+  mark(): string;
   /** Every partition as it stands, for the metrics. */
   snapshot(): readonly PartitionSnapshot[];
 }
@@ -59,6 +62,9 @@ export function createOperator(options: OperatorOptions): Operator {
   const startedAtMs = clock.wallMs();
   const startedMonotonicMs = clock.monotonicMs();
   const refusals: RefusalView[] = [];
+  const truth = new Truth({ clock, samples: store.samples });
+  const day = new QuotaDay(clock);
+  let limitChanges = 0;
   const totals = { exchanges: 0, answered: 0, refused: 0, cancelled: 0, failed: 0, rejections: 0 };
 
   /** Who waits, with all that has ended written down. */
@@ -170,7 +176,15 @@ export function createOperator(options: OperatorOptions): Operator {
       partitions: partitionViews(waiting),
       queue: queueViews(waiting),
       recent_refusals: refusals.toReversed(),
-      banners: bannersOf(config(), configuration.view, ledger),
+      day: day.view(timeline.nowMs() + timeline.upstreamOffsetMs),
+      truth: truth.view(),
+      banners: bannersOf({
+        config: config(),
+        view: configuration.view,
+        ledger,
+        rulesOf,
+        isDraining: state.isDraining,
+      }),
     }));
   }
 
@@ -178,6 +192,7 @@ export function createOperator(options: OperatorOptions): Operator {
     status,
     note(record) {
       noteTotals(totals, record);
+      if (record.method !== 'pass') truth.add(record);
       if (record.reason === null || record.outcome === 'ok') return;
       refusals.push({
         at: new Date(record.startedWallMs + record.durationMs).toISOString(),
@@ -189,6 +204,13 @@ export function createOperator(options: OperatorOptions): Operator {
         message: record.message ?? '',
       });
       if (refusals.length > REFUSALS_KEPT) refusals.shift();
+    },
+    // Together with what has ended, the numbers of those running and waiting tell every step that a
+    // call makes.
+    mark() {
+      const { hash, loaded_at: loadedAt, reload_error: reloadError } = configuration.view;
+      const calls = [totals.exchanges, options.running(), scheduler.waiting, limitChanges];
+      return [...calls, hash, loadedAt, reloadError, state.isDraining].join(' ');
     },
     snapshot() {
       const waiting = waitingNow();
@@ -222,6 +244,7 @@ export function createOperator(options: OperatorOptions): Operator {
           ledger.overrideLimit(rules.partition, policy, limit, timeline.nowMs());
         }
       });
+      limitChanges += 1;
       scheduler.rematch();
       return reading(ledger, () => limitsOf(project, model));
     },
@@ -232,6 +255,7 @@ export function createOperator(options: OperatorOptions): Operator {
         ledger.resetLimits(partition);
         ledger.unpark(partition, null);
       });
+      limitChanges += 1;
       scheduler.rematch();
       return reading(ledger, () => limitsOf(project, model));
     },
@@ -338,28 +362,6 @@ function startCooldown(rules: QuotaRules, lastStartAtMs: number | null, atMs: nu
   const untilMs = lastStartAtMs + rules.start.cooldownMs;
   if (untilMs <= atMs) return [];
   return [{ kind: 'startup', untilMs, reason: 'an agent has just started; the next one waits' }];
-}
-
-function bannersOf(config: LoadedConfig, view: ConfigView, ledger: LedgerStore): string[] {
-  const banners = [...config.warnings];
-  if (view.reload_error !== null) {
-    banners.push(
-      `The last reload was not taken, the former configuration stays: ${view.reload_error}`,
-    );
-  }
-  if (config.mode === 'shadow') {
-    banners.push('Shadow mode: calls are counted and never held.');
-  } else if (config.mode === 'off') {
-    banners.push('The rate limit is off: calls go out at once and are only counted.');
-  }
-  for (const { partition, policy, learned, override } of ledger.adjustedLimits()) {
-    const name = `${policy} of ${partition.model}`;
-    if (override !== null) banners.push(`${name} is set live to ${override}.`);
-    else if (learned !== null) {
-      banners.push(`${name} was learned from an upstream 429: ${learned}.`);
-    }
-  }
-  return banners;
 }
 
 function shown(policy: QuotaPolicy, limit: number | null): number | null {

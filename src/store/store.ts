@@ -6,6 +6,8 @@ import { openDatabase } from './database.ts';
 import type { LearningStore } from './learning-store.ts';
 import { createLearningStore } from './learning-store.ts';
 import { createProcessStore } from './process-store.ts';
+import type { SampleStore } from './sample-store.ts';
+import { createSampleStore } from './sample-store.ts';
 import type { SqliteLedger } from './sqlite-ledger.ts';
 import { createSqliteLedger, LEASE_MS } from './sqlite-ledger.ts';
 
@@ -33,6 +35,7 @@ export interface StoreOptions {
 export interface Store {
   readonly ledger: SqliteLedger;
   readonly learning: LearningStore;
+  readonly samples: SampleStore;
   readonly timeline: Timeline;
   readonly path: string;
   /** Whether other processes hold a lease on the same file. */
@@ -69,6 +72,7 @@ export function openStore(options: StoreOptions): Store {
     othersLive: () => othersLive,
   });
   const learning = createLearningStore(connection);
+  const samples = createSampleStore(connection);
   const dataVersion = connection.prepare<[], { data_version: number }>('PRAGMA data_version');
   let seenVersion = 0;
   let timer: Timer | null = null;
@@ -110,6 +114,7 @@ export function openStore(options: StoreOptions): Store {
   return {
     ledger,
     learning,
+    samples,
     timeline,
     path,
     othersLive: () => othersLive,

@@ -39,6 +39,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'gemini',
   ],
   simulator: ['gemini'],
+  dashboard: [],
   cli: [
     'daemon.ts',
     'version.ts',
@@ -204,12 +205,13 @@ export function functionsTooLong(file: SourceFile): Finding[] {
 export function badNames(file: SourceFile): Finding[] {
   const base = posix.basename(file.path);
   const findings: Finding[] = [];
-  if (base === 'index.ts') findings.push(`${file.path}: name the noun, not index`);
-  if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/.test(base)) {
+  if (base === 'index.ts' || base === 'index.js')
+    findings.push(`${file.path}: name the noun, not index`);
+  if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.test\.ts|\.ts|\.js)$/.test(base)) {
     findings.push(`${file.path}: file names are kebab-case`);
   }
   if (file.exports.includes('default')) findings.push(`${file.path}: no default exports`);
-  for (const name of [base.replace(/(\.test)?\.ts$/, ''), ...file.exports]) {
+  for (const name of [base.replace(/(\.test)?\.[jt]s$/, ''), ...file.exports]) {
     const banned = words(name).find((word) => NAME_WORDS_BANNED.has(word));
     if (banned !== undefined) findings.push(`${file.path}: '${banned}' in '${name}' says nothing`);
   }
