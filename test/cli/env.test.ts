@@ -47,6 +47,13 @@ function madeWith(code: string, maker: string, env: object = {}): unknown {
   return JSON.parse(made);
 }
 
+/** Why a test of a program is left out; false where it can run. */
+function lacks(program: string): string | false {
+  return spawnSync(program, ['--version']).error === undefined
+    ? false
+    : `${program} is not on PATH`;
+}
+
 async function printed(t: Test, ...argv: string[]) {
   const { code, stdout, stderr } = await runInside(t, ['env', ...argv]);
   t.equal(code, 0, argv.join(' '));
@@ -126,8 +133,7 @@ t.test('The lines of code run, and hold the address and the key of each client.'
   t.match(model.litellm_params, { api_base: `${URL}/v1beta`, api_key: 'headgate' });
 });
 
-t.test('The code for Python is of that language.', async (t) => {
-  if (spawnSync('python3', ['--version']).error !== undefined) return t.skip('no python3 on PATH');
+t.test('The code for Python is of that language.', { skip: lacks('python3') }, async (t) => {
   const { stdout } = await printed(t, 'genai-python', '--agent', 'x@1');
   const script = [
     'import os, types',
@@ -139,22 +145,25 @@ t.test('The code for Python is of that language.', async (t) => {
   t.equal(execFileSync('python3', ['-c', script], options), `headgate ${URL}/agents/x@1\n`);
 });
 
-t.test('The command for curl gets an answer when it is pasted.', async (t) => {
-  const gate = await startGate(t, { config: { rate_limits: limits({}) } });
-  const { stdout } = await printed(t, 'curl', '--url', gate.url, '--agent', 'pasted');
-  const child = spawn('/bin/sh', ['-euc', stdout], {
-    env: { PATH: process.env['PATH'] ?? '', GEMINI_API_KEY: 'AIza-client', no_proxy: '*' },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  let answer = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    answer += text;
-  });
-  const [status] = await once(child, 'close');
-  if (status === 127) return t.skip('curl is not on PATH');
-  t.ok(JSON.parse(answer).candidates.length > 0);
-  t.match((await call(gate, '/usage?by=agent')).text, /"pasted"/);
-});
+t.test(
+  'The command for curl gets an answer when it is pasted.',
+  { skip: lacks('curl') },
+  async (t) => {
+    const gate = await startGate(t, { config: { rate_limits: limits({}) } });
+    const { stdout } = await printed(t, 'curl', '--url', gate.url, '--agent', 'pasted');
+    const child = spawn('/bin/sh', ['-euc', stdout], {
+      env: { PATH: process.env['PATH'] ?? '', GEMINI_API_KEY: 'AIza-client', no_proxy: '*' },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    let answer = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      answer += text;
+    });
+    await once(child, 'close');
+    t.match(JSON.parse(answer), { candidates: [{ content: { role: 'model' } }] }, answer);
+    t.match((await call(gate, '/usage?by=agent')).text, /"pasted"/);
+  },
+);
 
 t.test(
   'The address is that of the configuration, and a token is told of but not shown.',
