@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { GoogleGenAI } from '@google/genai';
 import t from 'tap';
 import { runCli } from '../support/cli.ts';
-import { call, type Gate, idle, MODEL, startGate } from '../support/gate.ts';
+import { call, type Gate, MODEL, startGate } from '../support/gate.ts';
 
 const run = promisify(execFile);
 const QUESTIONS = [
@@ -41,6 +42,15 @@ function textBelow(directory: string): string {
     .join('\n');
 }
 
+/** The records once all questions are in them: they are written after the answers have ended. */
+async function recordedText(directory: string): Promise<string> {
+  for (;;) {
+    const text = existsSync(directory) ? textBelow(directory) : '';
+    if (QUESTIONS.every((question) => text.includes(JSON.stringify(question)))) return text;
+    await sleep(20);
+  }
+}
+
 t.test('a chat by @google/genai is recorded, and goes on by curl and by the CLI', async (t) => {
   const gate = await startGate(t, {
     config: {
@@ -68,9 +78,8 @@ t.test('a chat by @google/genai is recorded, and goes on by curl and by the CLI'
     }
     answers.push(texts.join(''));
   }
-  await idle(gate);
 
-  const recorded = textBelow(join(dirname(gate.file), 'records'));
+  const recorded = await recordedText(join(dirname(gate.file), 'records'));
   for (const question of QUESTIONS) {
     t.equal(recorded.split(JSON.stringify(question)).length, 2, `once: ${question}`);
   }
