@@ -78,7 +78,7 @@ export class MinuteSamples {
       (row) =>
         (model === null || row.model === model) && (project === null || row.project === project),
     );
-    for (const part of [...samples.read({ fromMs, stepMs, model, project }), ...open]) {
+    for (const part of [...samples.read({ fromMs, stepMs, steps, model, project }), ...open]) {
       // What was written before the clock was set back lies in the future, and is not shown yet.
       const sum = sums[Math.floor((part.atMs - fromMs) / stepMs)];
       if (sum !== undefined) addTo(sum, part);

@@ -7,7 +7,8 @@ export interface SampleStore {
   add(rows: readonly SampleRow[]): void;
   /**
    * Sums of the steps that have anything, the oldest first. Measured with 20 models in each minute
-   * of a day (28,800 rows): 12 ms for the whole day, 1 ms for the hour.
+   * of a day (28,800 rows): 11 ms for the day, 0.6 ms for the hour. One statement that groups
+   * took 30 ms, for the rows then pass through a tree of SQLite's own.
    */
   read(query: SampleQuery): readonly SampleSum[];
   /** Drops the minutes before `beforeMs` (wall ms). */
@@ -38,12 +39,21 @@ export interface SampleSum {
 export interface SampleRow extends Partition, SampleSum {}
 
 export interface SampleQuery {
-  /** Wall ms; steps are counted from here. */
+  /** Wall ms at which the first step begins. */
   readonly fromMs: number;
   readonly stepMs: number;
+  readonly steps: number;
   /** Null adds all up. */
   readonly model: string | null;
   readonly project: string | null;
+}
+
+type Filter = Pick<SampleQuery, 'model' | 'project'>;
+type StepSum = Omit<SampleSum, 'atMs'>;
+
+interface Step {
+  readonly atMs: number;
+  readonly stepMs: number;
 }
 
 /** A daemon that is started anew again and again must not fill the database. */
@@ -65,18 +75,15 @@ export function createSampleStore(connection: Connection): SampleStore {
        upstream_rejections = upstream_rejections + excluded.upstream_rejections,
        usd_micros = usd_micros + excluded.usd_micros`,
   );
-  // Bound numbers are floating point here, and only whole ones divide to a whole step.
-  const read = connection.prepare<[SampleQuery], SampleSum>(
-    `SELECT (minute_at_ms - CAST(@fromMs AS INTEGER)) / CAST(@stepMs AS INTEGER)
-         * CAST(@stepMs AS INTEGER) + CAST(@fromMs AS INTEGER) AS atMs,
-       sum(requests) AS requests, sum(input_tokens) AS inputTokens,
-       sum(output_tokens) AS outputTokens, sum(waited) AS waited, max(wait_ms_max) AS waitMsMax,
-       sum(wait_ms_sum) AS waitMsSum, sum(refusals) AS refusals,
-       sum(upstream_rejections) AS upstreamRejections, sum(usd_micros) AS usdMicros
-     FROM minute_sample
-     WHERE minute_at_ms >= @fromMs AND (@model IS NULL OR model = @model)
-       AND (@project IS NULL OR project = @project)
-     GROUP BY 1 ORDER BY 1`,
+  const sums = `sum(requests) AS requests, sum(input_tokens) AS inputTokens,
+     sum(output_tokens) AS outputTokens, sum(waited) AS waited, max(wait_ms_max) AS waitMsMax,
+     sum(wait_ms_sum) AS waitMsSum, sum(refusals) AS refusals,
+     sum(upstream_rejections) AS upstreamRejections, sum(usd_micros) AS usdMicros
+     FROM minute_sample WHERE minute_at_ms >= @atMs AND minute_at_ms < @atMs + @stepMs`;
+  const all = connection.prepare<[Step], StepSum>(`SELECT ${sums} HAVING count(*) > 0`);
+  const some = connection.prepare<[Step & Filter], StepSum>(
+    `SELECT ${sums} AND (@model IS NULL OR model = @model)
+       AND (@project IS NULL OR project = @project) HAVING count(*) > 0`,
   );
   const prune = connection.prepare<[number]>('DELETE FROM minute_sample WHERE minute_at_ms < ?');
   const start = connection.prepare<[number]>('INSERT INTO daemon_start (started_at_ms) VALUES (?)');
@@ -91,7 +98,15 @@ export function createSampleStore(connection: Connection): SampleStore {
     add(rows) {
       for (const row of rows) add.run(row);
     },
-    read: (query) => read.all(query),
+    read({ fromMs, stepMs, steps, model, project }) {
+      const isFiltered = model !== null || project !== null;
+      return Array.from({ length: steps }, (_, step) => fromMs + step * stepMs).flatMap((atMs) => {
+        const sum = isFiltered
+          ? some.get({ atMs, stepMs, model, project })
+          : all.get({ atMs, stepMs });
+        return sum === undefined ? [] : [{ atMs, ...sum }];
+      });
+    },
     prune(beforeMs) {
       prune.run(beforeMs);
     },

@@ -205,8 +205,7 @@ export function functionsTooLong(file: SourceFile): Finding[] {
 export function badNames(file: SourceFile): Finding[] {
   const base = posix.basename(file.path);
   const findings: Finding[] = [];
-  if (base === 'index.ts' || base === 'index.js')
-    findings.push(`${file.path}: name the noun, not index`);
+  if (/^index\.[jt]s$/.test(base)) findings.push(`${file.path}: name the noun, not index`);
   if (!/^[a-z0-9]+(-[a-z0-9]+)*(\.test\.ts|\.ts|\.js)$/.test(base)) {
     findings.push(`${file.path}: file names are kebab-case`);
   }
