@@ -2,6 +2,13 @@ import type { ProxyError, QuotaViolation } from '../errors.ts';
 
 const HALF_DAY_MS = 43_200_000;
 const METRIC_PREFIX = 'generativelanguage.googleapis.com/';
+/** Google's, in every 429 that names a quota. */
+const GOOGLE_PHRASE =
+  /you exceeded your current quota(?:, please check your plan and billing details)?/gi;
+/** LangChain gives up at once on a longer wait (`RETRY_AFTER_AUTO_RETRY_THRESHOLD_MS`, core 1.4). */
+const HINT_MS_MAX = 60_000;
+/** A longer wait is nothing to sit out: gemini-cli ends there, and OpenAI's SDK would sleep it through. */
+const RETRY_MS_MAX = 300_000;
 
 /**
  * An error of ours as Google's error JSON, so that every Gemini client reads it as its own, with the
@@ -26,7 +33,7 @@ export function googleErrorBody(
 
 /**
  * The headers beside that body, flat. `x-should-retry: false` stops the OpenAI SDKs where a retry
- * within the minute cannot help: a spent day, or a call that never fits.
+ * within some minutes cannot help: a spent day, a rest of more than five minutes, or a call that never fits.
  */
 export function googleErrorHeaders(error: ProxyError): string[] {
   const headers = [
@@ -41,17 +48,18 @@ export function googleErrorHeaders(error: ProxyError): string[] {
   }
   const isOfDay = error.reason === 'QUOTA_DAY' || (error.quota !== null && isDay(error.quota));
   const isFinal = error.retryAfterMs === null && error.httpStatus < 500;
-  if (isOfDay || isFinal) headers.push('x-should-retry', 'false');
+  const isLong = error.retryAfterMs !== null && error.retryAfterMs > RETRY_MS_MAX;
+  if (isOfDay || isLong || isFinal) headers.push('x-should-retry', 'false');
   return headers;
 }
 
 /**
  * Names headgate, and repeats in prose when to come back: gemini-cli reads "Please retry in Xs", and
- * takes "limit: 0" as final. LangChain stops retrying at "You exceeded your current quota", so that
- * phrase never leaves us.
+ * takes "limit: 0" as final. LangChain stops retrying at "You exceeded your current quota" and at any
+ * word of billing, and Google says both of a minute too, so that phrase never leaves us.
  */
 function messageOf(error: ProxyError): string {
-  let message = error.message.replace(/you exceeded your current quota/gi, 'the quota is used up');
+  let message = error.message.replace(GOOGLE_PHRASE, 'the quota is used up');
   if (!/\bheadgate\b/i.test(message)) message = `headgate: ${message}`;
   if (error.reason === 'QUOTA_ZERO' && !/limit: 0\b/.test(message)) message += ' (limit: 0)';
   if (error.retryAfterMs !== null && !/please retry in /i.test(message)) {
@@ -90,10 +98,12 @@ function detailsOf(error: ProxyError): unknown[] {
 
 /**
  * LangChain (core 1.4) sees no headers through the SDK beneath it, takes details for part of the message,
- * and comes back after a 429 only where it finds these words with a time of up to a minute.
+ * and comes back after a 429 only where it finds these words with a time of up to a minute. A full
+ * minute takes a little longer than that, so it is told to come early, and waits here for the rest.
  */
 function hintOf(retryAfterMs: number): string {
-  return `try again in ${wholeSeconds(retryAfterMs)}s`;
+  const hintMs = retryAfterMs <= RETRY_MS_MAX ? Math.min(retryAfterMs, HINT_MS_MAX) : retryAfterMs;
+  return `try again in ${wholeSeconds(hintMs)}s`;
 }
 
 /** Clients tell a minute from a day by the quotaId alone, so it must be true. */

@@ -267,6 +267,31 @@ t.test(
   },
 );
 
+t.test('LangChain is told to come back from a minute, and not from longer rests', async (t) => {
+  // Words that it stops at (core 1.4), and those it comes back at, with a time of up to a minute.
+  const stops =
+    /exceeded (?:your|the current|the available).+quota|usage quota|billing|will reset at/i;
+  const hintOf = (retryAfterMs: number, message: string) => {
+    const refusal = new ProxyError('COOLDOWN', message, { retryAfterMs });
+    const text = googleErrorBody(refusal, { surface: 'gemini', array: false }).toString();
+    t.notMatch(text, stops);
+    return /(?:try again in|retry after)\s+(\d+)s/i.exec(text)?.[1];
+  };
+  const said = `At rest after a 429: ${EXCEEDED}`;
+  t.equal(hintOf(22_350, said), '23');
+  t.equal(hintOf(61_000, said), '60', 'a full minute and its guard: the rest it waits here');
+  t.equal(hintOf(3_600_000, said), '3600', 'which is long enough to make it stop');
+});
+
+t.test('OpenAI clients are stopped where they would sleep for long', async (t) => {
+  const isStopped = (retryAfterMs: number) =>
+    googleErrorHeaders(new ProxyError('COOLDOWN', 'at rest', { retryAfterMs })).includes(
+      'x-should-retry',
+    );
+  t.notOk(isStopped(300_000));
+  t.ok(isStopped(300_001));
+});
+
 t.test('OpenAI clients get a bare object, interactions a lower-case code', async (t) => {
   const openai = googleErrorBody(MINUTE_REFUSAL, { surface: 'openai', array: true });
   t.match(JSON.parse(openai.toString()), { error: { code: 429, message: /headgate/ } });
