@@ -48,6 +48,7 @@ export class LiveSession {
     client.on('error', () => undefined);
     client.on('close', (code) => {
       this.#arrival.aborted = code === 1006;
+      if (this.#model !== null) this.#count(this.#model, -1);
     });
   }
 
@@ -83,7 +84,12 @@ export class LiveSession {
     arrival.requests = 1;
     this.#contextTokens = contentTokens(field(setup, 'systemInstruction', 'system_instruction'));
     const now = this.#world.now();
-    const refusals = books.ask(model, rowOf(scenario, model), { requests: 1, tokens: 0 }, now);
+    const row = rowOf(scenario, model);
+    if (row.live_sessions !== null && this.#count(model, 0) >= row.live_sessions) {
+      arrival.refusedBy = 'live_sessions';
+      return this.#close(INTERNAL, tooManySessions(arrival.id));
+    }
+    const refusals = books.ask(model, row, { requests: 1, tokens: 0 }, now);
     const [first] = refusals;
     if (first !== undefined) {
       arrival.refusedBy = first.quota;
@@ -91,6 +97,7 @@ export class LiveSession {
       return this.#fail(quotaExceeded(refusals, names), INTERNAL);
     }
     this.#model = model;
+    this.#count(model, 1);
     arrival.countedAtMs = now.monotonicMs;
     arrival.answeredAtMs = now.monotonicMs;
     this.#send({ setupComplete: {} }, isBinary);
@@ -138,6 +145,14 @@ export class LiveSession {
     );
   }
 
+  /** How many sessions of the model there are, after `more`. */
+  #count(model: string, more: number): number {
+    const { liveSessions } = this.#world;
+    const count = (liveSessions.get(model) ?? 0) + more;
+    if (more !== 0) liveSessions.set(model, count);
+    return count;
+  }
+
   /** In the kind of frame that the client uses. */
   #send(message: object, isBinary: boolean): void {
     this.#client.send(Buffer.from(JSON.stringify(message)), { binary: isBinary });
@@ -150,6 +165,12 @@ export class LiveSession {
   #close(code: number, reason: string): void {
     this.#client.close(code, Buffer.from(reason).subarray(0, REASON_BYTES_MAX));
   }
+}
+
+/** As it was recorded, cut off in the middle of a word by the longest reason that a close may have. */
+function tooManySessions(id: number): string {
+  const trace = id.toString(16).padStart(16, '0');
+  return `Request trace id: ${trace}, [ORIGINAL ERROR] generic::resource_exhausted: RESOURCE_EXHAUSTED: Maximum concurrent sessions exceeded.`;
 }
 
 function textOf(turn: unknown): string {

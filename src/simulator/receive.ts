@@ -1,4 +1,3 @@
-import type { Hash } from 'node:crypto';
 import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { JSON_TYPE } from './answer.ts';
@@ -12,9 +11,11 @@ import {
   type GoogleError,
   GOOGLE_ERRORS,
 } from './google-error.ts';
+import type { Intake } from './intake.ts';
 import { isOwnPage, serveOwnPage } from './own-page.ts';
 import { Reply } from './reply.ts';
 import { notFound } from './resource-answer.ts';
+import { hasToken } from './resources.ts';
 import { errorShapeOf, isOpenai, type Route, routeOf, type Target, targetOf } from './route.ts';
 import type { Score } from './score.ts';
 import type { World } from './world.ts';
@@ -55,16 +56,21 @@ export async function receive(
   const key = target === null ? null : keyOf(request, target, route);
   arrival.apiKeyHash = key === null ? null : hashOf(key);
   arrival.agentTag = headerOf(request, 'x-test-tag') ?? null;
-  const isUpload = target?.path.startsWith('/upload/') === true;
-  const kept = isUpload ? UPLOAD_BYTES_KEPT : BODY_BYTES_MAX + 1;
-  const digest = isUpload ? world.resources.uploads.digestFor(target) : null;
+  const upload = target !== null && target.path.startsWith('/upload/') ? target : null;
+  const { uploads } = world.resources;
+  const intake = upload === null ? null : uploads.intakeFor(upload, request.headers);
+  const kept = intake === null ? BODY_BYTES_MAX + 1 : UPLOAD_BYTES_KEPT;
   const body = await bodyOf(request, kept, (chunk) => {
     arrival.bytes += chunk.length;
-    digest?.update(chunk);
+    intake?.add(chunk);
   });
-  if (body === null) return; // The client left before it had sent everything.
+  if (body === null) {
+    // The client left before it had sent everything.
+    if (upload !== null && intake !== null) uploads.broken(upload, request.headers, intake);
+    return;
+  }
 
-  const isOpen = target !== null && world.resources.uploads.isAddress(target);
+  const isOpen = target !== null && (uploads.isAddress(target) || hasToken(target));
   const error = requestError(world, { key, isOpen, body });
   if (target === null) {
     sendError(reply, 'object', badRequest('Malformed URL.'));
@@ -73,7 +79,7 @@ export async function receive(
   } else if (error !== null) {
     sendError(reply, route === null ? shapeOf(target) : errorShapeOf(route), error);
   } else if (route === null) {
-    serveResource(host, { request, target, body, digest, arrival, reply });
+    serveResource(host, { request, target, body, intake, arrival, reply });
   } else {
     await serveCall(world, route, { arrival, reply, body });
   }
@@ -85,17 +91,17 @@ function serveResource(
     readonly request: IncomingMessage;
     readonly target: Target;
     readonly body: Buffer;
-    readonly digest: Hash | null;
+    readonly intake: Intake | null;
     readonly arrival: OpenArrival;
     readonly reply: Reply;
   },
 ): void {
-  const { request, target, body, digest, arrival, reply } = exchange;
+  const { request, target, body, intake, arrival, reply } = exchange;
   const { method = 'GET', headers } = request;
   const { bytes, wallMs } = arrival;
   const answer = /^\/(?:upload\/|download\/)?v1\w*\//.test(target.path)
     ? world.resources.answer(
-        { method, target, headers, body, bytes, digest, wallMs },
+        { method, target, headers, body, bytes, intake, wallMs },
         world.scenario,
         url,
       )

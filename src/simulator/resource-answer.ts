@@ -1,7 +1,7 @@
-import type { Hash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { JSON_TYPE, whole } from './answer.ts';
 import { errorBody, type ErrorShape, type GoogleError, GOOGLE_ERRORS } from './google-error.ts';
+import type { Intake } from './intake.ts';
 import type { Target } from './route.ts';
 
 /** A request for something that has no quota. */
@@ -12,8 +12,8 @@ export interface ResourceRequest {
   /** The body, or its beginning where `bytes` is more. */
   readonly body: Buffer;
   readonly bytes: number;
-  /** Of an upload, the checksum of what has come of it so far. */
-  readonly digest?: Hash | null;
+  /** What an upload's body has been weighed as; null for every other request. */
+  readonly intake?: Intake | null;
   readonly wallMs: number;
 }
 

@@ -1,11 +1,11 @@
 import { Collections } from './collections.ts';
+import { type FileContext, Files, placeOf } from './files.ts';
 import { modelNotFound } from './google-error.ts';
 import { Interactions } from './interactions.ts';
 import { legacyAnswer } from './legacy-answer.ts';
 import { Operations } from './operations.ts';
 import {
   failure,
-  keep,
   notFound,
   objectIn,
   ok,
@@ -13,19 +13,13 @@ import {
   type ResourceAnswer,
   type ResourceRequest,
 } from './resource-answer.ts';
+import type { Target } from './route.ts';
 import { matches, rowOf, type Scenario } from './scenario.ts';
-import { sha256HashOf, Uploads } from './uploads.ts';
-
-interface StoredFile {
-  readonly name: string;
-  readonly [key: string]: unknown;
-}
-
-const FILE_LIFE_MS = 48 * 3_600_000;
+import { type Upload, Uploads } from './uploads.ts';
 
 /** What has no quota: models, files, batches, stores, what was begun before, and all the rest. */
 export class Resources {
-  readonly #files = new Map<string, StoredFile>();
+  readonly #files = new Files();
   readonly #collections = new Collections();
   readonly interactions = new Interactions();
   readonly operations = new Operations();
@@ -34,16 +28,24 @@ export class Resources {
 
   answer(request: ResourceRequest, scenario: Scenario, ownUrl: string): ResourceAnswer {
     const { method, target } = request;
-    const [first = '', ...segments] = target.path.split('/').slice(1);
-    if (first === 'upload') return this.#upload(request, ownUrl);
+    const path = target.path.replace(/^\/download\//, '/');
+    const [first = '', ...segments] = path.split('/').slice(1);
+    if (first === 'upload') return this.#upload(request, scenario, ownUrl);
     const [kind, id, ...below] = segments;
     if (kind === 'openai') return openaiAnswer(request, scenario, segments.slice(1));
     if (kind === 'models') return this.#model(request, scenario, ownUrl);
     if (kind === 'batches' && below.length === 0) return this.operations.batch(request, id);
     if (kind === 'interactions') return this.interactions.answer(request, segments.slice(1));
+    if (kind === 'files:register' && method === 'POST') {
+      return this.#files.register(request, this.#fileContext(request, ownUrl));
+    }
     if (kind === 'files') {
       const film = id === undefined ? null : this.operations.film(id.replace(/:download$/, ''));
-      return film ?? this.#file(method, id);
+      if (film !== null) return redirected(target, scenario, ownUrl) ?? film;
+      return this.#files.answer(request, id);
+    }
+    if (kind === 'environments' && below[0] === 'files' && isRead(method)) {
+      return this.#files.inEnvironment(segments.join('/'));
     }
     if (kind === 'operations' && isRead(method)) {
       return ok({ name: segments.join('/'), done: true, response: {} });
@@ -67,40 +69,65 @@ export class Resources {
     return this.operations.video(`models/${id}/operations/${operation}`, wallMs, ownUrl);
   }
 
-  #file(method: string, id: string | undefined): ResourceAnswer {
-    if (id === undefined) return ok({ files: [...this.#files.values()] });
-    const file = this.#files.get(id);
-    if (file === undefined) return notFound();
-    if (method === 'DELETE') this.#files.delete(id);
-    return method === 'DELETE' ? ok({}) : ok(file);
+  #upload(request: ResourceRequest, scenario: Scenario, ownUrl: string): ResourceAnswer {
+    const { target, intake = null } = request;
+    const place = placeOf(target.path);
+    const [kind, id = ''] = place.split(/[/:]/);
+    const isThere = kind === 'files' || this.#collections.has(`${kind}/${id}`);
+    if (intake === null || !isThere) return notFound();
+    return this.uploads.answer(request, intake, {
+      ownUrl,
+      granularity: scenario.upload_granularity,
+      nextId: () => this.#nextId(),
+      complete: (upload) => this.#complete(upload, this.#fileContext(request, ownUrl)),
+    });
   }
 
-  #upload(request: ResourceRequest, ownUrl: string): ResourceAnswer {
-    const upload = this.uploads.take(request, { ownUrl, nextId: () => this.#nextId() });
-    if ('status' in upload) return upload;
-    const { wallMs } = request;
-    const id = this.#nextId();
-    const file: StoredFile = {
-      name: `files/${id}`,
-      ...(upload.display === '' ? {} : { displayName: upload.display }),
-      mimeType: upload.mime,
-      sizeBytes: String(upload.bytes),
-      createTime: new Date(wallMs).toISOString(),
-      updateTime: new Date(wallMs).toISOString(),
-      expirationTime: new Date(wallMs + FILE_LIFE_MS).toISOString(),
-      sha256Hash: sha256HashOf(upload),
-      uri: `${ownUrl}/v1beta/files/${id}`,
-      state: 'ACTIVE',
-      source: 'UPLOADED',
-    };
-    keep(this.#files, id, file);
-    return { ...ok({ file }), headers: { 'x-goog-upload-status': 'final' } };
+  #complete(upload: Upload, context: FileContext): ResourceAnswer {
+    const place = placeOf(upload.path);
+    if (place === 'files') return this.#files.uploaded(upload, context);
+    if (/^environments\/[^/]+\/files\/./.test(place)) return this.#files.placed(upload, context);
+    const store = /^(fileSearchStores\/[^/]+):uploadToFileSearchStore$/.exec(place)?.[1];
+    return store === undefined
+      ? notFound()
+      : this.#collections.takeDocument(store, upload, context.wallMs);
+  }
+
+  #fileContext({ wallMs }: ResourceRequest, ownUrl: string): FileContext {
+    return { ownUrl, wallMs, nextId: () => this.#nextId() };
   }
 
   #nextId(): string {
     this.#last += 1;
     return `sim${String(this.#last).padStart(9, '0')}`;
   }
+}
+
+/** Whether a download was sent on to this address, which needs no key beside it. */
+export function hasToken({ path, query }: Target): boolean {
+  return path.startsWith('/download/') && query.has('token');
+}
+
+/**
+ * Where a download lies instead, as the API may send one on; null where it lies here. What is asked
+ * for with a token has been sent on once.
+ */
+function redirected(
+  target: Target,
+  { downloads }: Scenario,
+  ownUrl: string,
+): ResourceAnswer | null {
+  if (downloads === 'direct' || hasToken(target)) return null;
+  const own = new URL(ownUrl);
+  const other = own.hostname === 'localhost' ? '127.0.0.1' : 'localhost';
+  const origin = downloads === 'redirect' ? ownUrl : `http://${other}:${own.port}`;
+  const location = `${origin}/download${target.path.replace(/^\/download/, '')}?alt=media&token=sim`;
+  return {
+    status: 302,
+    contentType: 'text/html; charset=UTF-8',
+    headers: { location },
+    pieces: [],
+  };
 }
 
 function modelAnswer(
@@ -146,6 +173,10 @@ function openaiAnswer(
   }
   if (OPENAI_LISTS.has(kind ?? '') && id === '' && isRead(method)) {
     return openaiOk({ object: 'list', data: [], has_more: false });
+  }
+  // A film of this surface is done as soon as anybody asks.
+  if (kind === 'videos' && isRead(method)) {
+    return openaiOk({ id, object: 'video', status: 'completed' });
   }
   if (kind !== 'videos' || id !== '' || method !== 'POST') return notFound('array');
   const created_at = Math.floor(wallMs / 1000);

@@ -35,6 +35,8 @@ const RowSchema = Type.Object(
     tpm: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], { default: null }),
     rpd: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], { default: null }),
     max_input_tokens: Type.Integer({ minimum: 1, default: 1_048_576 }),
+    /** Live sessions at once; Google publishes no number. */
+    live_sessions: Type.Union([Type.Integer({ minimum: 0 }), Type.Null()], { default: null }),
   },
   closed,
 );
@@ -111,6 +113,10 @@ const ScenarioSchema = Type.Object(
     }),
     /** countTokens calls a minute, apart from any model's quota. */
     count_tokens_rpm: Type.Integer({ minimum: 0, default: 3000 }),
+    /** Bytes that pieces of an upload, but the last, have to be a multiple of. */
+    upload_granularity: Type.Integer({ minimum: 1, default: 8_388_608 }),
+    /** Films lie here, or a 302 leads to them: at this address, or at another host name of it. */
+    downloads: Type.Enum(['direct', 'redirect', 'elsewhere'], { default: 'direct' }),
   },
   closed,
 );

@@ -9,6 +9,8 @@ export class World {
   readonly clock: Clock;
   readonly random: () => number;
   readonly resources = new Resources();
+  /** Live sessions under way, by model. */
+  readonly liveSessions = new Map<string, number>();
   scenario: Scenario;
   books: Bookkeeping;
   faults: FaultPlan;

@@ -52,5 +52,4 @@ tryClient({
   name: '@google/generative-ai',
   clientOf,
   retrying: false,
-  uploadsMultipart: true,
 });

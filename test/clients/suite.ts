@@ -67,8 +67,6 @@ export interface ClientFacts {
   readonly callsOnSpentDay?: number;
   /** Its calls cannot be counted ahead, and only what is counted is refused as too large. */
   readonly isNeverCounted?: boolean;
-  /** It sends a file and what it is called in one multipart body. */
-  readonly uploadsMultipart?: boolean;
   /** It shows no message of an error in an array, as Google has them on the OpenAI paths. */
   readonly dropsMessages?: boolean;
   /** Why tests of everybody, by their titles, are left out. */
@@ -130,13 +128,8 @@ export function tryClient(facts: ClientFacts): void {
     const gate = await clientGate(t);
     const file = bigFile(t);
     const stored = await clientOf(gate, t).upload?.(file);
-    if (facts.uploadsMultipart === true) {
-      // The simulator takes the whole multipart body for the file.
-      t.ok(Number(stored?.sizeBytes) > file.bytes);
-    } else {
-      t.equal(stored?.sizeBytes, String(file.bytes));
-      t.equal(checksumOf(stored?.sha256Hash), file.sha256);
-    }
+    t.equal(stored?.sizeBytes, String(file.bytes));
+    t.equal(checksumOf(stored?.sha256Hash), file.sha256);
     await allThrough(t, gate);
   });
   void test('tells errors of the API as its own', errorsOf(facts));

@@ -139,7 +139,7 @@ t.test('a refusal and the closes of the upstream reach the SDK', async (t) => {
 });
 
 t.test('a used-up quota parks the model as the 429 of a call does', async (t) => {
-  const row = { rpm: 1, tpm: null, rpd: null, max_input_tokens: 1_000_000 };
+  const row = { rpm: 1, tpm: null, rpd: null };
   const gate = await startGate(t, {
     scenario: { default: row },
     config: { queue: { max_wait: '1s' } },

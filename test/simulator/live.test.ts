@@ -68,6 +68,26 @@ t.test('sessions and their turns are held to the quota', async (t) => {
   );
 });
 
+t.test('one session more than there may be is told so, and a place is free again', async (t) => {
+  const row = { rpm: null, tpm: null, rpd: null, live_sessions: 1 };
+  const simulator = await simulatorFor(t, { models: {}, default: row });
+  const first = await talkTo(simulator, LIVE_PATH);
+  first.socket.send(SETUP);
+  await first.next();
+  const second = await talkTo(simulator, LIVE_PATH);
+  second.socket.send(SETUP);
+  t.match(await second.closed, {
+    code: 1011,
+    reason: /^Request trace id: [0-9a-f]{16}, .*RESOURCE_EXHAUSTED: Maximum concurrent se$/,
+  });
+  first.socket.close();
+  await first.closed;
+  const third = await talkTo(simulator, LIVE_PATH);
+  third.socket.send(SETUP);
+  t.strictSame(await third.nextJson(), { setupComplete: {} });
+  t.equal(simulator.arrivals[1]?.refusedBy, 'live_sessions');
+});
+
 t.test('what is no session is refused, and other upgrades are plain requests', async (t) => {
   const simulator = await simulatorFor(t, { keys: ['good'] });
   await t.rejects(talkTo(simulator, `${LIVE_PATH}?key=bad`), /400/);

@@ -26,7 +26,13 @@ t.test('a file says only what differs', async (t) => {
     'minute: utc\nmodels: { m: { rpm: 1 } }\nlatency: { chunks: 2 }\n',
   );
   t.equal(scenario.minute, 'utc');
-  t.same(rowOf(scenario, 'm'), { rpm: 1, tpm: null, rpd: null, max_input_tokens: 1_048_576 });
+  t.same(rowOf(scenario, 'm'), {
+    rpm: 1,
+    tpm: null,
+    rpd: null,
+    max_input_tokens: 1_048_576,
+    live_sessions: null,
+  });
   t.same(scenario.latency, { chunks: 2, per_chunk: 10, first_byte: [20, 80] });
   t.same(parseScenario(''), makeScenario());
 });

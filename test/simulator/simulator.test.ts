@@ -121,7 +121,7 @@ t.test('the OpenAI and interactions surfaces answer whole and in streams', async
 });
 
 t.test('files are uploaded in the resumable way', async (t) => {
-  const { simulator, post } = await start(t);
+  const { simulator, post } = await start(t, { upload_granularity: 5 });
   const started = await post(
     '/upload/v1beta/files',
     { file: { display_name: 'A sea' } },
@@ -138,7 +138,8 @@ t.test('files are uploaded in the resumable way', async (t) => {
   t.equal(uploadUrl.origin, simulator.url);
   const path = uploadUrl.pathname + uploadUrl.search;
   await post(path, 'deep ', { 'x-goog-upload-command': 'upload' });
-  const done = await post(path, 'blue', { 'x-goog-upload-command': 'upload, finalize' });
+  const last = { 'x-goog-upload-command': 'upload, finalize', 'x-goog-upload-offset': '5' };
+  const done = await post(path, 'blue', last);
   t.match(done.headers, { 'x-goog-upload-status': 'final' });
   const { file } = JSON.parse(done.text);
   t.match(file, { displayName: 'A sea', mimeType: 'text/plain', sizeBytes: '9', state: 'ACTIVE' });
