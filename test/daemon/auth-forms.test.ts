@@ -20,7 +20,7 @@ const OAUTH = 'ya29.a0AfH6SMBx-oauth';
 const EPHEMERAL = 'auth_tokens/0123456789abcdef';
 const TOKEN = 'the-token-of-this-headgate';
 const KEYS = [OWN, CONFIGURED, OAUTH, EPHEMERAL];
-const CONSTRAINED = LIVE_PATH.replace('v1beta', 'v1alpha') + 'Constrained';
+const CONSTRAINED = `${LIVE_PATH.replace('v1beta', 'v1alpha')}Constrained`;
 const START = { 'x-goog-upload-protocol': 'resumable', 'x-goog-upload-command': 'start' };
 const FINALIZE = { 'x-goog-upload-command': 'upload, finalize', 'x-goog-upload-offset': '0' };
 const CHAT = { model: 'chat', messages: [{ role: 'user', content: 'Hi' }] };
@@ -175,7 +175,8 @@ t.test('where a token is asked for it is taken as the key, in every form', async
 
 t.test('an upload goes on at its address without a key, a restart in between', async (t) => {
   const config = { upstream: { api_key: CONFIGURED }, admin: { token: TOKEN } };
-  const gate = await startGate(t, { scenario: { keys: [OWN, CONFIGURED] }, config });
+  const scenario = { keys: [OWN, CONFIGURED], upload_granularity: 5 };
+  const gate = await startGate(t, { scenario, config });
   for (const [prefix, sent] of [
     ['', { 'x-goog-api-key': TOKEN }],
     ['/agents/painter', { 'x-headgate-token': TOKEN, 'x-goog-api-key': OWN }],
@@ -190,8 +191,9 @@ t.test('an upload goes on at its address without a key, a restart in between', a
     bare.searchParams.delete('headgate_pass');
     t.equal((await piece(bare)).status, 401, 'not without what was added to it');
     await gate.restart();
-    t.equal((await piece(address, { 'x-goog-upload-command': 'upload' })).status, 200);
-    const last = await piece(address);
+    const first = await piece(address, { ...FINALIZE, 'x-goog-upload-command': 'upload' });
+    t.equal(first.status, 200, first.text);
+    const last = await piece(address, { ...FINALIZE, 'x-goog-upload-offset': '5' });
     t.match(JSON.parse(last.text), { file: { sizeBytes: '10' } });
     t.equal(gate.simulator.arrivals.at(-1)?.apiKeyHash, null);
     t.notMatch(JSON.stringify(gate.simulator.arrivals), 'headgate_pass', 'and it stays here');
@@ -219,7 +221,8 @@ t.test('a film is had at its address by a client whose key is its own', async (t
   const { name } = JSON.parse(begun.text);
   let uri = '';
   while (uri === '') {
-    const { text } = await call(gate, `/v1beta/${name}`, { headers });
+    const { status, text } = await call(gate, `/v1beta/${name}`, { headers });
+    if (status !== 200) throw new Error(text);
     uri = /"uri":\s*"([^"]+)"/.exec(text)?.[1] ?? '';
   }
   t.ok(uri.startsWith(`${gate.url}/v1beta/files/`), uri);
