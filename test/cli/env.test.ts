@@ -8,6 +8,7 @@ import { parse } from 'yaml';
 import { AGENT_PATTERN } from '../../src/cli/env.ts';
 import { NAME_PATTERN } from '../../src/gemini/route.ts';
 import { runInside } from '../support/cli.ts';
+import { clientsPage } from '../support/clients-page.ts';
 import { call, limits, startGate } from '../support/gate.ts';
 
 const URL = 'http://127.0.0.1:4290';
@@ -184,6 +185,19 @@ t.test(
       t.match(there.stdout, 'HEADGATE_TOKEN', client);
       t.notMatch(there.stdout, /(?::-|")headgate\b/, client);
       t.match(there.stdout, 'http://gate.example:8080', client);
+    }
+  },
+);
+
+t.test(
+  'The page of clients shows what is printed, and the addresses in its table are those.',
+  async (t) => {
+    const { rows, sections } = clientsPage();
+    const shown = sections.filter(({ envName }) => envName !== null);
+    t.strictSame(new Set(shown.map(({ envName }) => envName)), new Set(NAMES));
+    for (const { envName, code } of shown) t.equal((await printed(t, envName ?? '')).stdout, code);
+    for (const { name, address, section } of rows) {
+      if (section !== null && address !== null) t.match(section.code, address, name);
     }
   },
 );
