@@ -35,6 +35,8 @@ export interface ClassifiedCall {
   readonly agent: string;
   readonly client: ClientFamily;
   readonly interactive: boolean;
+  /** The next hop of an interaction, which goes ahead of strangers. */
+  readonly isHop: boolean;
   /** Timeline ms. */
   readonly sinceMs: number;
   readonly deadlineMs: number;
@@ -104,6 +106,7 @@ export function classifyCall(
       }),
     client: client.family,
     interactive,
+    isHop: endpoint.method === 'interactions' && facts.isHop,
     sinceMs: receivedAtMs,
     deadlineMs: receivedAtMs + Math.floor(holdMs),
     rawEstimate: raw.inputTokens,

@@ -130,6 +130,7 @@ export class CountedExchange implements RunningExchange {
       sinceMs: known.sinceMs,
       deadlineMs: known.deadlineMs,
       urgent,
+      isHop: known.isHop,
       countTokens: known.countTokens,
       admitted: (admission) => this.#dispatch(known, ticket, admission),
       refused: (error) => {

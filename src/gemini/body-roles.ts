@@ -25,6 +25,7 @@ export type Role =
   | 'model'
   | 'agent'
   | 'stream'
+  | 'previous'
   | 'cached'
   | 'max_output'
   | 'role'
@@ -89,6 +90,10 @@ export const ROLES: ReadonlyMap<string, Role> = new Map<string, Role>([
   ['model', 'model'],
   ['agent', 'agent'],
   ['stream', 'stream'],
+  ['previous_interaction_id', 'previous'],
+  ['previousInteractionId', 'previous'],
+  ['continuation_token', 'previous'],
+  ['continuationToken', 'previous'],
   ['cachedContent', 'cached'],
   ['cached_content', 'cached'],
   ['maxOutputTokens', 'max_output'],
@@ -116,6 +121,7 @@ export const CAPTURED: ReadonlySet<Role> = new Set([
   'model',
   'agent',
   'cached',
+  'previous',
   'role',
   'type',
   'resolution',

@@ -49,6 +49,11 @@ export interface BodyFacts {
   readonly files: readonly FileReference[];
   readonly cachedContent: string | null;
   readonly maxOutputTokens: number | null;
+  /**
+   * It carries on what an earlier answer began: it names that answer by top-level
+   * `previous_interaction_id` or `continuation_token`, or its last message is a function's result.
+   */
+  readonly isHop: boolean;
   /** A text carries one of MassGen's markers. */
   readonly massgen: boolean;
 }

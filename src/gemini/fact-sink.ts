@@ -88,6 +88,9 @@ export class FactSink implements JsonSink {
   #fileDataCount = 0;
   #cachedContent: string | null = null;
   #maxOutputTokens: number | null = null;
+  #hasPrevious = false;
+  /** The last message so far is a function's result. */
+  #endsWithResponse = false;
   /** Of the message that is being read. */
   #contentRole: string | null = null;
   #contentType: string | null = null;
@@ -114,6 +117,7 @@ export class FactSink implements JsonSink {
       files: this.#files,
       cachedContent: this.#cachedContent,
       maxOutputTokens: this.#maxOutputTokens,
+      isHop: this.#hasPrevious || this.#endsWithResponse,
       massgen,
     };
   }
@@ -157,6 +161,9 @@ export class FactSink implements JsonSink {
     const frame = this.#frames.pop();
     if (frame === undefined) return;
     this.#closeMedium(frame);
+    if (frame.isContent) {
+      this.#endsWithResponse = this.#contentHasResponse || this.#contentType === 'function_result';
+    }
     if (!frame.isContent || !this.#contentHasInput || this.#contentHasResponse) return;
     // A new question ends the tool loop: Google drops the thoughts of the loops before it.
     const role = this.#contentRole;
@@ -234,6 +241,7 @@ export class FactSink implements JsonSink {
     else if (role === 'model' && top) this.#model = text;
     // Of an interaction that names no model. What its agent asks is counted for the agent.
     else if (role === 'agent' && top) this.#model ??= text;
+    else if (role === 'previous' && top) this.#hasPrevious ||= text !== '';
     else if (role === 'cached' && top) this.#cachedContent = text;
     else if (role === 'resolution') {
       frame.resolution = resolutionOf(text);

@@ -57,13 +57,14 @@ export class Lane {
     return [...this.#urgent, ...this.#classes().flatMap((order) => order.forecast(costOf))];
   }
 
-  take(ticket: Ticket, cost: number): void {
+  /** The call has had its turn; `isBackfill` when it has passed a head that is blocked. */
+  take(ticket: Ticket, cost: number, isBackfill = false): void {
     const index = this.#urgent.indexOf(ticket);
     if (index !== -1) {
       this.#urgent.splice(index, 1);
       return;
     }
-    this.#orderOf(ticket).take(ticket, cost);
+    this.#orderOf(ticket).take(ticket, cost, isBackfill);
     if (!ticket.interactive) this.#turns = 0;
     else if (this.#batch.size > 0) this.#turns += 1;
   }
@@ -75,6 +76,11 @@ export class Lane {
       return true;
     }
     return this.#orderOf(ticket).remove(ticket, keepUntilMs);
+  }
+
+  /** The call had its turn and was not sent after all. An urgent one had taken none. */
+  giveBack(ticket: Ticket, keepUntilMs: number): void {
+    if (!ticket.urgent) this.#orderOf(ticket).giveBack(ticket, keepUntilMs);
   }
 
   #orderOf(ticket: Ticket): FairOrder {

@@ -59,7 +59,7 @@ function admitNext(lane: Lane, context: RoundContext, round: Round, ended: Endin
     if (round.startsBlocked && !isNew && !isStarted(ticket, rules, context)) continue;
     const outcome = reserve(ticket, rules, context, round.head);
     if (outcome.kind === 'admitted') {
-      lane.take(ticket, costOf(ticket, rules));
+      lane.take(ticket, costOf(ticket, rules), round.head !== null);
       ended.push({ ticket, lane, tell: () => ticket.admitted(outcome, context.nowMs()) });
       return true;
     }

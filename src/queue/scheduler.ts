@@ -99,6 +99,12 @@ export class Scheduler {
     return this.#remove(ticket, this.#options.nowMs() + PLACE_KEPT_MS);
   }
 
+  /** An admitted call was not sent after all: its agent has had no turn, and keeps its place. */
+  giveBack(ticket: Ticket): void {
+    const lane = this.#lanes.get(keyOf(this.#rulesFor(ticket).partition));
+    lane?.giveBack(ticket, this.#options.nowMs() + PLACE_KEPT_MS);
+  }
+
   /** Refuses a waiting call by hand. */
   cancel(id: string): boolean {
     for (const ticket of this.#laneOf.keys()) {
@@ -321,7 +327,7 @@ export class Scheduler {
       wakeAtMs = Math.min(wakeAtMs, ticket.deadlineMs);
       if (this.#toldLong.has(ticket)) continue;
       const tellAtMs = ticket.sinceMs + LONG_WAIT_MS;
-      // It is overdue only when the database could not be asked.
+      // It is overdue when the database could not be asked, or when it has come back.
       wakeAtMs = Math.min(wakeAtMs, tellAtMs > atMs ? tellAtMs : atMs + FAILED_RETRY_MS);
     }
     if (this.waiting > 0 && this.#options.othersLive()) {

@@ -15,11 +15,15 @@ export interface Ticket {
   readonly interactive: boolean;
   /** Bytes that the waiting call keeps in memory. */
   readonly heldBytes: number;
-  /** Timeline ms. */
+  /** Timeline ms; of a call that has come back, when its first try was received. */
   readonly sinceMs: number;
   readonly deadlineMs: number;
   /** Ahead of everyone: a call that the upstream rejected and that is sent again. */
   readonly urgent: boolean;
+  /** The next hop of an interaction that is under way. Absent is false. */
+  readonly isHop?: boolean;
+  /** Which try of its client this is; absent is 1, the first. */
+  readonly attempt?: number;
   /** Counts the input tokens at the upstream; null where that is not possible. Never rejects. */
   readonly countTokens: (() => Promise<number | null>) | null;
   readonly admitted: (admission: Admission, atMs: number) => void;

@@ -167,6 +167,23 @@ t.test('only the top level names the model and asks for a stream', async (t) => 
   t.equal(scan('{"model":"\\u0067emini-é","stream" : true }', 1).model, 'gemini-é');
 });
 
+t.test('what carries on an earlier answer is told from what begins', async (t) => {
+  const hop = (body: object): boolean => scan({ model: 'm', input: 'Go on.', ...body }).isHop;
+  t.equal(hop({ previous_interaction_id: 'v1_abc' }), true);
+  t.equal(hop({ continuation_token: 'x' }), true);
+  t.equal(hop({ continuationToken: 'x', input: undefined }), true);
+  t.equal(hop({}), false);
+  t.equal(hop({ previous_interaction_id: '' }), false);
+  t.equal(hop({ previous_interaction_id: null }), false);
+  t.equal(hop({ generation_config: { previous_interaction_id: 'x' } }), false);
+  const asked = { type: 'user_input', content: [{ type: 'text', text: 'And?' }] };
+  const called = { type: 'function_call', name: 'find', arguments: {} };
+  const result = { type: 'function_result', call_id: 'c', result: 7 };
+  t.equal(hop({ input: [asked, called, result] }), true, 'a result sent without state');
+  t.equal(hop({ input: result }), true);
+  t.equal(hop({ input: [asked, called, result, asked] }), false, 'a new question');
+});
+
 t.test('items of a batch are counted, tokens of one text are not', async (t) => {
   const request = { model: 'models/e', content: { parts: [{ text: 'abc' }] } };
   const batch = scan({ requests: [request, request, request] });

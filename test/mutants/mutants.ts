@@ -12,6 +12,7 @@ export interface Mutant {
 
 const LEDGER = ['test/properties/ledger.test.ts'];
 const QUEUE = ['test/properties/queue.test.ts'];
+const HOPS = ['test/queue/hops.test.ts'];
 const STARTS = ['test/properties/starts.test.ts', 'test/queue/scheduler.test.ts'];
 const CONTRACT = ['test/store/ledger-units.test.ts', 'test/store/ledger-order.test.ts'];
 
@@ -145,9 +146,30 @@ export const MUTANTS: readonly Mutant[] = [
   {
     fault: 'an agent that has had its turn owes nothing',
     file: 'src/queue/fair-order.ts',
-    search: 'this.#debts.set(flow.agent, flow.startTag);',
+    search: 'this.#debts.set(flow.agent, standingOf(flow));',
     replace: '',
     tests: QUEUE,
+  },
+  {
+    fault: 'hops go ahead of strangers without end',
+    file: 'src/queue/fair-order.ts',
+    search: 'this.#lead.inRow += 1;',
+    replace: '',
+    tests: HOPS,
+  },
+  {
+    fault: 'what an agent is ahead by is never paid back',
+    file: 'src/queue/fair-order.ts',
+    search: 'flow.ahead += 1;',
+    replace: 'this.#virtualTime = Math.max(this.#virtualTime, flow.startTag - cost);',
+    tests: HOPS,
+  },
+  {
+    fault: 'whoever passes a blocked head makes way for more hops',
+    file: 'src/queue/round.ts',
+    search: 'costOf(ticket, rules), round.head !== null);',
+    replace: 'costOf(ticket, rules));',
+    tests: HOPS,
   },
   {
     fault: 'nobody is woken when room comes',
