@@ -34,7 +34,7 @@ export function bannersOf(options: {
     );
   } else if (config.mode === 'off') {
     banners.push(
-      'The rate limit is off: calls go out at once and are only counted, so Google may answer with 429. Start without --no-rate-limit, or set mode to enforce, to hold them.',
+      'The rate limit is off: calls go out at once and are only counted, so Google may answer with 429. Set enable_rate_limit to true and start without --no-rate-limit to hold them.',
     );
   }
   const limits = limitBanners(options);
