@@ -21,7 +21,7 @@ const SHAPES: readonly [RegExp, string][] = [
   [/\bauth_tokens(\/|%2f)[\w.~%-]+/gi, `auth_tokens$1${REDACTED}`],
   // At the start of a query and within it, also where the question mark was forgotten or escaped.
   [
-    new RegExp(`([?&;]|%3f|%26)(${SECRET_PARAMETERS})(=|%3d)[^&\\s"'\\\\]+`, 'gi'),
+    new RegExp(`([?&;#]|%3f|%26|%23)(${SECRET_PARAMETERS})(=|%3d)[^&\\s"'\\\\]+`, 'gi'),
     `$1$2$3${REDACTED}`,
   ],
   [/\b(Bearer|Token)\s+[\w.~+/-]{8,}=*/gi, `$1 ${REDACTED}`],

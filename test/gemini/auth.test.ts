@@ -82,6 +82,7 @@ t.test('secrets do not survive in a URL that is logged', async (t) => {
     '/v1beta/models%3Fkey=s3cret',
     '/v1beta/models?key%3Ds3cret',
     '/v1beta/models?a=b;key=s3cret',
+    '/v1beta/models#key=s3cret',
     '/v1alpha/auth_tokens/s3cret',
     '/v1alpha/auth_tokens%2Fs3cret',
   ]) {
