@@ -115,12 +115,18 @@ t.test('a multipart body is taken apart by the upstream, not by us', async (t) =
   const body =
     '--b c\r\nContent-Type: application/json\r\n\r\n{"file":{"displayName":"A sea"}}\r\n' +
     `--b c\r\nContent-Type: text/plain\r\n\r\n${media}\r\n--b c--`;
-  const headers = { 'content-type': 'multipart/related; boundary="b c"' };
-  const { status, text } = await call(gate, `${FILES}?uploadType=multipart`, { headers, body });
-  t.equal(status, 200);
-  const { file } = JSON.parse(text);
-  t.match(file, { displayName: 'A sea', mimeType: 'text/plain', sha256Hash: sha256(media) });
-  t.ok(file.uri.startsWith(`${simulator.url}/v1beta/files/`), 'which the upstream must know again');
+  const type = { 'content-type': 'multipart/related; boundary="b c"' };
+  const sent = [
+    await call(gate, `${FILES}?uploadType=multipart`, { headers: type, body }),
+    await call(gate, FILES, { headers: { ...type, 'x-goog-upload-protocol': 'multipart' }, body }),
+  ];
+  for (const { status, text } of sent) {
+    t.equal(status, 200);
+    const { file } = JSON.parse(text);
+    t.match(file, { displayName: 'A sea', mimeType: 'text/plain', sha256Hash: sha256(media) });
+    const kept = 'which the upstream must know again';
+    t.ok(file.uri.startsWith(`${simulator.url}/v1beta/files/`), kept);
+  }
 });
 
 t.test('@google/genai puts a file into a search store, and asks what became of it', async (t) => {
