@@ -10,7 +10,6 @@ import {
   type CallOptions,
   type Gate,
   generate,
-  idle,
   limits,
   saying,
   send,
