@@ -6,12 +6,15 @@ import {
   idle,
   limits,
   partitionOf,
+  passUntil,
   queueOf,
   startGate,
   statusOf,
+  until,
   windowOf,
 } from '../support/gate.ts';
 import { LIVE_MODEL, LIVE_PATH, SETUP, talkTo } from '../support/live.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 interface Told {
   readonly code: number;
@@ -154,6 +157,50 @@ t.test('a used-up quota parks the model as the 429 of a call does', async (t) =>
   const { cooldowns } = await partitionOf(gate, LIVE_MODEL);
   t.equal(cooldowns.length, 1);
   first.close();
+});
+
+t.test(
+  'a session too many at the upstream is told its words where there is no time to wait',
+  async (t) => {
+    const gate = await startGate(t, {
+      scenario: { default: { rpm: null, tpm: null, rpd: null, live_sessions: 1 } },
+      config: { queue: { max_wait: '1s' } },
+    });
+    const first = await connect(gate);
+    await first.say('one');
+    const talk = await talkTo(gate, LIVE_PATH);
+    talk.socket.send(SETUP);
+    t.match(await talk.closed, {
+      code: 1011,
+      reason: /RESOURCE_EXHAUSTED: Maximum concurrent se$/,
+    });
+    t.equal(await first.say('still there?'), 'still there?', 'the one that has the place keeps it');
+    first.close();
+    await idle(gate);
+  },
+);
+
+t.test('a session too many at the upstream is tried again, and goes on when it may', async (t) => {
+  const clock = new ManualClock();
+  const gate = await startGate(t, {
+    clock,
+    scenario: { default: { rpm: null, tpm: null, rpd: null, live_sessions: 1 } },
+  });
+  const first = await talkTo(gate, LIVE_PATH);
+  first.socket.send(SETUP);
+  await first.next();
+  const second = await talkTo(gate, LIVE_PATH);
+  second.socket.send(SETUP);
+  await until(() => gate.simulator.arrivals[1]?.refusedBy === 'live_sessions');
+  first.socket.close();
+  await first.closed;
+  const { value, tookMs } = await passUntil(clock, second.nextJson(), 600_000);
+  t.strictSame(value, { setupComplete: {} });
+  t.ok(tookMs > 0, 'not before the model had cooled down');
+  t.equal(gate.simulator.arrivals.length, 3);
+  second.socket.close();
+  await second.closed;
+  await idle(gate);
 });
 
 t.test(
