@@ -70,6 +70,7 @@ every limit with the place it comes from.
 [config/headgate.yaml](../config/headgate.yaml) has every key with its default;
 [config/examples](../config/examples) has files for MassGen, Gemini CLI, a team and a paid tier.
 [config/headgate.schema.json](../config/headgate.schema.json) lets editors complete and check keys.
+What is served at which path, and what \`tls\` and \`admin.token\` mean there: [Surfaces](surfaces.md).
 
 ## Rules of the file
 
