@@ -78,6 +78,7 @@ export function exchangeLine(record: ExchangeRecord): {
     parts.push(`waited ${duration(record.queuedMs)}`);
     if (record.waitReason !== null) parts.push(`(${record.waitReason})`);
   }
+  if (record.attempt > 1) parts.push(`try ${record.attempt}`);
   if (record.resends > 0) parts.push(`resent ${record.resends}`);
   if (record.upstreamMs > 0) parts.push(`upstream ${duration(record.upstreamMs)}`);
   if (usage !== null) parts.push(`tokens ${thousands(usage.inputTokens)}`);
@@ -170,6 +171,7 @@ function exchangeFields(record: ExchangeRecord): LogFields {
     thought_tokens: usage?.thoughtTokens ?? null,
     cached_tokens: usage?.cachedTokens ?? null,
     usd: record.usdMicros / 1_000_000,
+    attempt: record.attempt,
     resends: record.resends,
     rejections: record.rejections,
     request_bytes: record.requestBytes,

@@ -41,6 +41,8 @@ export interface ReplySink {
   /** Fires once when the connection closes before the answer has ended. */
   onClose(listener: () => void): void;
   readonly headSent: boolean;
+  /** The connection has ended, whether `onClose` has told or not. Absent where only that tells. */
+  readonly isGone?: boolean;
 }
 
 /** How an exchange ended. */
@@ -97,6 +99,8 @@ export interface ExchangeRecord {
     readonly totalTokens: number;
   } | null;
   readonly usdMicros: number;
+  /** Which try of its client this was, as far as is known; 1 for the first. */
+  readonly attempt: number;
   /** 429s that this exchange met and waited out. */
   readonly resends: number;
   /** Quota kinds of the 429s met ('minute requests', ...), for headgate_upstream_rejections_total. */

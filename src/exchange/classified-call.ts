@@ -37,7 +37,9 @@ export interface ClassifiedCall {
   readonly interactive: boolean;
   /** The next hop of an interaction, which goes ahead of strangers. */
   readonly isHop: boolean;
-  /** Timeline ms. */
+  /** Which try of its client this is, 1 for the first. */
+  readonly attempt: number;
+  /** Timeline ms; when the first try that is remembered was received. */
   readonly sinceMs: number;
   readonly deadlineMs: number;
   /** Input tokens before correction, for calibration. */
@@ -107,6 +109,7 @@ export function classifyCall(
     client: client.family,
     interactive,
     isHop: endpoint.method === 'interactions' && facts.isHop,
+    attempt: client.retryCount + 1,
     sinceMs: receivedAtMs,
     deadlineMs: receivedAtMs + Math.floor(holdMs),
     rawEstimate: raw.inputTokens,

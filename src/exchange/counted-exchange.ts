@@ -5,6 +5,7 @@ import { UsageTap } from '../gemini/usage.ts';
 import type { QuotaRules } from '../quota/policy.ts';
 import { NO_UNITS } from '../quota/units.ts';
 import { blockWords } from '../quota/words.ts';
+import { PLACE_KEPT_MS } from '../queue/lane.ts';
 import type { Admission, Ticket } from '../queue/ticket.ts';
 import { Attempt } from './attempt.ts';
 import type { Outcome, ReplySink } from './call.ts';
@@ -13,12 +14,14 @@ import { classifyCall, looksTooLarge, withExactTokens } from './classified-call.
 import { asProxyError, replyWithError, unreachable } from './error-reply.ts';
 import type { ExchangeContext, RunningExchange } from './exchange.ts';
 import { plainBody } from './plain-body.ts';
-import { rateLimitFields, rateLimitFieldsNow } from './rate-limit-fields.ts';
+import { callFields, rateLimitFields, rateLimitFieldsNow } from './rate-limit-fields.ts';
 import { recordedSink } from './recording-sink.ts';
 import { canResend } from './rejection-rules.ts';
-import type { NotedRejection } from './rejections.ts';
+import type { NotedRejection, RejectedAnswer } from './rejections.ts';
 import { noteRejection, noteSuccess } from './rejections.ts';
+import type { RecognisedCall } from './returning-calls.ts';
 import { learnFrom, priceOf, takenUnits } from './settlement.ts';
+import { tellShadow } from './shadow.ts';
 
 /** A call that meets 429s is sent again at most so often. */
 const RESENDS_MAX = 3;
@@ -27,14 +30,6 @@ const REJECTION_BYTES_MAX = 8_388_608;
 
 export interface CountedParts extends CallParts {
   readonly sink: ReplySink;
-}
-
-/** A 429 as the upstream sent it, with our rate limit fields. */
-interface RejectedAnswer {
-  readonly head: readonly string[];
-  readonly fields: readonly string[];
-  readonly body: Buffer;
-  readonly kind: string;
 }
 
 /**
@@ -54,6 +49,9 @@ export class CountedExchange implements RunningExchange {
   #sink: ReplySink;
   readonly #receivedTimelineMs: number;
   #classified: ClassifiedCall | null = null;
+  #recognised: RecognisedCall | null = null;
+  /** Whether bytes of it may have reached the upstream, in any of its admissions. */
+  #isSent = false;
   #ticket: Ticket | null = null;
   #attempt: Attempt | null = null;
   #waitStartedMs = 0;
@@ -82,12 +80,19 @@ export class CountedExchange implements RunningExchange {
     this.#sink.onClose(() => this.#left());
     this.#sink.onDrain(() => this.#attempt?.resume());
     try {
-      const known = classifyCall(this.#context, this.#parts, this.#receivedTimelineMs);
+      const { call, sink } = this.#parts;
+      const classified = classifyCall(this.#context, this.#parts, this.#receivedTimelineMs);
+      this.#recognised = this.#context.returning.recognise(call, classified, {
+        isGone: () => sink.isGone === true,
+        leave: () => this.#left(),
+      });
+      const { known } = this.#recognised;
       this.#classified = known;
       this.#sink = recordedSink(this.#context, this.#parts, known);
       this.#estimatedTokens = known.units.inputTokens;
       const { rulesOf } = this.#context;
-      const isLarge = looksTooLarge(rulesOf(known.project, known.requestedModel), known);
+      const isLarge =
+        !known.exact && looksTooLarge(rulesOf(known.project, known.requestedModel), known);
       if (isLarge && known.countTokens !== null) void this.#count(known, known.countTokens);
       else this.#wait(known, null);
     } catch (error) {
@@ -131,6 +136,7 @@ export class CountedExchange implements RunningExchange {
       deadlineMs: known.deadlineMs,
       urgent,
       isHop: known.isHop,
+      attempt: known.attempt,
       countTokens: known.countTokens,
       admitted: (admission) => this.#dispatch(known, ticket, admission),
       refused: (error) => {
@@ -164,9 +170,12 @@ export class CountedExchange implements RunningExchange {
       this.#context.scheduler.write(rules.partition, () => {
         this.#context.ledger.release(ticket.id, this.#context.timeline.nowMs());
       });
+      this.#context.scheduler.giveBack(ticket);
       return;
     }
-    this.#tellShadow(known, rules, admission);
+    this.#recognised?.over();
+    this.#isSent = true;
+    tellShadow(this.#context, known, rules, admission);
     if (ticket.exact) this.#estimatedTokens = ticket.units.inputTokens;
     const fields = rateLimitFields(admission.windows, this.#context.timeline.nowMs());
     let tap: UsageTap | null = null;
@@ -217,25 +226,8 @@ export class CountedExchange implements RunningExchange {
   }
 
   #answerHeaders(headers: readonly string[], fields: readonly string[]): string[] {
-    return [
-      ...endToEnd(headers, 'response'),
-      'x-headgate-request-id',
-      this.#parts.call.requestId,
-      'x-headgate-queued-ms',
-      String(Math.round(this.#queuedMs)),
-      ...fields,
-    ];
-  }
-
-  #tellShadow(known: ClassifiedCall, rules: QuotaRules, { ignored }: Admission): void {
-    const [block] = ignored;
-    if (block === undefined || known.settings.mode !== 'shadow') return;
-    this.#context.events.shadowed({
-      model: rules.partition.model,
-      agent: known.agent,
-      reason: blockWords(block),
-      waitMs: block.freeAtMs - this.#context.timeline.nowMs(),
-    });
+    const own = callFields(this.#parts.call.requestId, this.#queuedMs);
+    return [...endToEnd(headers, 'response'), ...own, ...fields];
   }
 
   /** Stop 8 of an answer that came whole, whatever its status. */
@@ -300,7 +292,7 @@ export class CountedExchange implements RunningExchange {
     tap: UsageTap | null,
   ): Promise<void> {
     this.#upstreamMs += this.#attempt?.upstreamMs ?? 0;
-    if (!wasSent) this.#attempt?.release();
+    if (!wasSent) this.#notSent();
     const facts = tap === null ? null : await tap.end();
     this.#answer = facts;
     if (wasSent) {
@@ -316,6 +308,20 @@ export class CountedExchange implements RunningExchange {
     this.#refuse(unreachable(error), 'failed');
   }
 
+  /** What was admitted never left: as if it had not been admitted. */
+  #notSent(): void {
+    this.#attempt?.release();
+    if (this.#ticket !== null) this.#context.scheduler.giveBack(this.#ticket);
+    // Before a resend there was an attempt that did leave.
+    this.#isSent = this.#resends > 0;
+  }
+
+  /** The client may send the call again, and it is known again unless a part of it is done. */
+  #mayReturn(afterMs: number): void {
+    if (this.#isSent) return;
+    this.#recognised?.remember(this.#context.timeline.nowMs() + afterMs + PLACE_KEPT_MS);
+  }
+
   /** The client has left. */
   #left(): void {
     if (this.#ended) return;
@@ -324,6 +330,7 @@ export class CountedExchange implements RunningExchange {
     }
     this.#upstreamMs += this.#attempt?.upstreamMs ?? 0;
     this.#attempt?.abort();
+    this.#mayReturn(0);
     this.#end('cancelled', null);
   }
 
@@ -337,13 +344,12 @@ export class CountedExchange implements RunningExchange {
       surface: endpoint.surface === 'pass' ? 'gemini' : endpoint.surface,
       array: endpoint.streams === 'array',
       extra: [
-        'x-headgate-request-id',
-        call.requestId,
-        'x-headgate-queued-ms',
-        String(Math.round(this.#queuedMs)),
+        ...callFields(call.requestId, this.#queuedMs),
         ...rateLimitFieldsNow(this.#context, this.#classified),
       ],
     });
+    const afterMs = outcome === 'failed' ? 0 : error.retryAfterMs;
+    if (afterMs !== null) this.#mayReturn(afterMs);
     this.#end(outcome, error.reason);
   }
 
@@ -352,6 +358,7 @@ export class CountedExchange implements RunningExchange {
     this.#ended = true;
     const { clock, events, names, running, resolveModel } = this.#context;
     running.delete(this);
+    this.#recognised?.over();
     const { call, endpoint } = this.#parts;
     const known = this.#classified;
     if (known !== null && call.agentName === null) names.free(known.agent);
@@ -380,6 +387,7 @@ export class CountedExchange implements RunningExchange {
       estimatedTokens: this.#estimatedTokens,
       usage,
       usdMicros: usage === null || known === null ? 0 : priceOf(known, model, usage),
+      attempt: known?.attempt ?? 1,
       resends: this.#resends,
       rejections: this.#rejections,
       requestBytes: call.bodyBytes,

@@ -17,6 +17,7 @@ import { LiveExchange } from './live-exchange.ts';
 import type { LiveUpstream, LiveWire } from './live-wire.ts';
 import { PassedExchange } from './passed-exchange.ts';
 import type { ExchangeRecording, UnkeptExchange } from './recording-sink.ts';
+import { ReturningCalls } from './returning-calls.ts';
 import type { Settings } from './settings.ts';
 import type { TokenCounter } from './token-counter.ts';
 import { createTokenCounter } from './token-counter.ts';
@@ -74,6 +75,8 @@ export interface ExchangeContext extends ExchangeOptions {
   readonly tokenCounter: TokenCounter;
   /** The files and caches that have passed; any other may fill a whole window. */
   readonly resources: KnownResources;
+  /** Calls that may come back before they have been sent. */
+  readonly returning: ReturningCalls;
   /** Bare 429s in a row and how long the last one parks, per partition; a success clears them. */
   readonly repeats: Map<string, { readonly times: number; readonly untilMs: number }>;
   /** Exchanges whose bytes may have left and that are not dated. */
@@ -101,6 +104,7 @@ export class Exchange {
       names: createAgentNames(),
       tokenCounter: createTokenCounter(options),
       resources: createKnownResources(),
+      returning: new ReturningCalls(),
       repeats: new Map(),
       undated: new Set(),
       running: new Set(),

@@ -371,6 +371,7 @@ export class LiveExchange implements RunningExchange {
       estimatedTokens: known?.units.inputTokens ?? 0,
       usage: this.#usage,
       usdMicros: this.#usdMicros,
+      attempt: 1,
       resends: this.#resends,
       rejections: this.#rejections,
       requestBytes: this.#requestBytes,

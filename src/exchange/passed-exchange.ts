@@ -220,6 +220,7 @@ export class PassedExchange implements RunningExchange {
       estimatedTokens: 0,
       usage: null,
       usdMicros: 0,
+      attempt: 1,
       resends: 0,
       rejections: [],
       requestBytes: 0,

@@ -36,3 +36,9 @@ export function rateLimitFieldsNow(
     return [];
   }
 }
+
+/** Flat headers that every counted answer carries: which call it was, and how long it waited. */
+export function callFields(requestId: string, queuedMs: number): string[] {
+  const waited = String(Math.round(queuedMs));
+  return ['x-headgate-request-id', requestId, 'x-headgate-queued-ms', waited];
+}

@@ -4,6 +4,14 @@ import type { Partition, QuotaRules } from '../quota/policy.ts';
 import type { ExchangeContext } from './exchange.ts';
 import { cooldownFor, limitsToLearn } from './rejection-rules.ts';
 
+/** A 429 as the upstream sent it, with our rate limit fields. */
+export interface RejectedAnswer {
+  readonly head: readonly string[];
+  readonly fields: readonly string[];
+  readonly body: Buffer;
+  readonly kind: string;
+}
+
 /** A 429 of the upstream, and until when nothing goes out because of it (timeline ms). */
 export interface NotedRejection extends Rejection {
   readonly untilMs: number;

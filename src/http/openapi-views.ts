@@ -119,6 +119,10 @@ const Queued = viewSchema<QueuedView>()(
         description: '1 is next, within its project and model.',
       }),
       tokens: units(),
+      attempt: Type.Integer({
+        minimum: 1,
+        description: 'Which try of its client this is; 1 is the first.',
+      }),
       waited_ms: milliseconds(),
       expected_at: instantOrNull(),
       reason: Type.String({ description: 'What it waits for, in words.' }),

@@ -45,6 +45,11 @@ export function createReplySink(response: ServerResponse): ReplySink {
       if (response.closed) queueMicrotask(tell);
       else response.once('close', tell);
     },
+    get isGone() {
+      const { socket } = response;
+      // A client that has ended its side is answered by Node ending ours, before 'close' tells.
+      return response.destroyed || socket === null || socket.destroyed || socket.writableEnded;
+    },
     get headSent() {
       return response.headersSent;
     },

@@ -116,6 +116,9 @@ export interface QueuedView {
   /** 1 is next, within its project and model. */
   readonly position: number;
   readonly tokens: number;
+  /** Which try of its client this is: 1 is the first, 2 a retry. */
+  readonly attempt: number;
+  /** Since the first try that is remembered was received. */
   readonly waited_ms: number;
   /** Null when it cannot be known yet. */
   readonly expected_at: string | null;

@@ -26,12 +26,13 @@ export function createJournal(options: {
       logger[level](msg, fields);
     },
     longWait({ ticket, partition, position, expectedAtMs, reason }) {
-      const { id: requestId, agent } = ticket;
+      const { id: requestId, agent, attempt = 1 } = ticket;
+      const which = attempt > 1 ? `; try ${attempt} of its client` : '';
       const { model } = partition;
       const when = Number.isFinite(expectedAtMs)
         ? `expected in ${inSeconds(expectedAtMs)}`
         : 'its time is not known yet';
-      logger.info(`waiting ${model} ${agent}: ${reason}; position ${position}, ${when}`, {
+      logger.info(`waiting ${model} ${agent}: ${reason}; position ${position}, ${when}${which}`, {
         requestId,
       });
     },

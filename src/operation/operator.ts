@@ -110,6 +110,7 @@ export function createOperator(options: OperatorOptions): Operator {
       class: ticket.interactive ? 'interactive' : 'batch',
       position,
       tokens: ticket.units.inputTokens,
+      attempt: ticket.attempt ?? 1,
       waited_ms: Math.max(0, Math.round(timeline.nowMs() - ticket.sinceMs)),
       expected_at: isoOrNull(expectedAtMs),
       reason,

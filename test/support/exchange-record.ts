@@ -28,6 +28,7 @@ export const RECORD: ExchangeRecord = {
     totalTokens: 1254,
   },
   usdMicros: 2500,
+  attempt: 1,
   resends: 0,
   rejections: [],
   requestBytes: 100,
