@@ -78,7 +78,8 @@ function clientOf({ url }: Gate, attempts: number | null = null): Client {
 tryClient({
   name: 'google-genai for Python',
   clientOf: (gate) => clientOf(gate),
-  // Its models do not retry unless they are told to.
+  // Its models do not retry unless they are told to, and then at times of their own.
+  ignoresHints: true,
   retrying: (gate) => clientOf(gate, 5),
   absent: python.absent,
 });

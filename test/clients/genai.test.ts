@@ -54,6 +54,7 @@ function clientOf({ url }: Gate, options: GoogleGenAIOptions = {}): Client {
 tryClient({
   name: '@google/genai',
   clientOf: (gate) => clientOf(gate),
-  // Its models do not retry unless they are told to.
+  // Its models do not retry unless they are told to, and then at times of their own.
+  ignoresHints: true,
   retrying: (gate) => clientOf(gate, { httpOptions: { retryOptions: { attempts: 5 } } }),
 });

@@ -2,17 +2,26 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { systemClock } from '../../src/clock.ts';
-import { type Gate, type GateOptions, idle, limits, startGate, until } from '../support/gate.ts';
+import {
+  call,
+  type Gate,
+  type GateOptions,
+  GENERATE,
+  idle,
+  limits,
+  saying,
+  startGate,
+} from '../support/gate.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 /** The key that clients are given, and in whose place headgate puts its own. */
 export const CLIENT_KEY = 'headgate';
 const UPSTREAM_KEY = 'AIza-configured';
 
 export const PROMPT = 'Tell me about the sea.';
-/** So long that a test ends before it, unless the call is given up. */
-export const LONG_PROMPT = `${PROMPT} [[out:1000]]`;
 /** Its tag shows in the simulator's log that the instruction arrived. */
 export const SYSTEM = 'Speak as the keeper of a sluice. [[tag:keeper]]';
 export const TOOL_PROMPT = 'How is the weather? [[call:get_weather city=Oslo]]';
@@ -23,10 +32,18 @@ export const REPEATED = /^\s*(?:cloudless\s*)+$/;
 export const UNKNOWN_MODEL = 'gemini-0-unknown';
 export const EMBEDDING_MODEL = 'gemini-embedding-001';
 
-/** One call each two seconds, and none waits: the next is told to come back then. */
+/** Asking without a pause would take the processor from the client that is waited for. */
+const POLL_MS = 5;
+/** It takes tens of milliseconds; this much only on a machine that is busy with something else. */
+const ABORT_MS_MAX = 10_000;
+
+/**
+ * One call each two seconds, and the next is told to come back then: none waits that long here. A client
+ * that comes a little before it waits for the rest.
+ */
 export const SHORT_MINUTE = {
   rate_limits: { ...limits({ rpm: 1 }), minute_span: '2s', window_guard: '0s' },
-  queue: { max_wait: '100ms' },
+  queue: { max_wait: '500ms' },
 };
 /** With a key that the upstream does not take. */
 export const WRONG_KEY = { upstream: { api_key: 'AIza-wrong' } };
@@ -39,37 +56,90 @@ export const TINY_MINUTE = { rate_limits: limits({ tpm: 2 }) };
 export function clientGate(t: Test, options: GateOptions = {}): Promise<Gate> {
   const { config = {}, scenario = {} } = options;
   return startGate(t, {
+    ...options,
     config: { upstream: { api_key: UPSTREAM_KEY }, ...config },
     scenario: { keys: [UPSTREAM_KEY], unknown_models: [UNKNOWN_MODEL], ...scenario },
   });
 }
 
-/** The same, whose streams come in pieces far enough apart to be told one from another. */
-export function slowGate(t: Test): Promise<Gate> {
-  const latency = { first_byte: [0, 0], per_chunk: 80, chunks: 5 } as const;
-  return clientGate(t, { scenario: { latency } });
+/** The same, whose one call of a minute or a day has been made, at a time that stands still. */
+export async function spentGate(
+  t: Test,
+  config: NonNullable<GateOptions['config']>,
+): Promise<{ readonly gate: Gate; readonly clock: ManualClock }> {
+  const clock = new ManualClock();
+  const gate = await clientGate(t, { config, clock });
+  const { status } = await call(gate, GENERATE, { body: saying(PROMPT) });
+  t.equal(status, 200, 'the one call that passes');
+  await idle(gate);
+  return { gate, clock };
 }
 
-/** Notes, with each chunk that a client sees, how much of the answer had been sent. */
+/**
+ * Lets time go by as the machine's does once `isSo`, until the promise is settled. Until then it stands
+ * still, so that nothing hangs on how long a client takes to start.
+ */
+export async function passFrom<T>(
+  clock: ManualClock,
+  isSo: () => boolean,
+  promise: Promise<T>,
+): Promise<T> {
+  const state = { isSettled: false };
+  const settle = () => {
+    state.isSettled = true;
+  };
+  promise.then(settle, settle);
+  let passedMs: number | null = null;
+  while (!state.isSettled) {
+    await setTimeout(POLL_MS);
+    const nowMs = Math.floor(systemClock.monotonicMs());
+    if (passedMs !== null) clock.advance(nowMs - passedMs);
+    if (passedMs !== null || isSo()) passedMs = nowMs;
+  }
+  return promise;
+}
+
+/** A gate whose streams send their next piece only when a test lets them. */
+export interface SteppedGate {
+  readonly gate: Gate;
+  step(): void;
+}
+
+const PIECES = 5;
+/** Any time will do, because it passes only in steps. */
+const STEP_MS = 80;
+
+export async function steppedGate(t: Test): Promise<SteppedGate> {
+  const clock = new ManualClock();
+  const latency = { first_byte: [0, 0], per_chunk: STEP_MS, chunks: PIECES } as const;
+  const gate = await clientGate(t, { clock, scenario: { latency } });
+  return { gate, step: () => clock.advance(STEP_MS) };
+}
+
+/**
+ * Has each piece of an answer sent once a client has seen the one before. Where anybody on the way kept
+ * a piece back, the answer would never end.
+ */
 export class ChunkWatch {
-  readonly #gate: Gate;
+  readonly #stepped: SteppedGate;
   readonly #sent: number[] = [];
   readonly #texts: string[] = [];
 
-  constructor(gate: Gate) {
-    this.#gate = gate;
+  constructor(stepped: SteppedGate) {
+    this.#stepped = stepped;
   }
 
   saw(text: string): void {
     this.#texts.push(text);
-    this.#sent.push(this.#gate.simulator.arrivals.at(-1)?.outputTokens ?? 0);
+    this.#sent.push(this.#stepped.gate.simulator.arrivals.at(-1)?.outputTokens ?? 0);
+    this.#stepped.step();
   }
 
-  /** The first chunk was seen before the last was sent, and nothing of the answer is missing. */
+  /** Every piece was seen by itself, and nothing of the answer is missing. */
   check(t: Test): void {
-    const [first = Infinity] = this.#sent;
-    const all = this.#gate.simulator.arrivals.at(-1)?.outputTokens ?? 0;
-    t.ok(first < all, `tokens sent when chunks were seen: ${this.#sent.join()} of ${all}`);
+    const all = this.#stepped.gate.simulator.arrivals.at(-1)?.outputTokens ?? 0;
+    t.comment(`tokens sent when chunks were seen: ${this.#sent.join()} of ${all}`);
+    t.ok(new Set(this.#sent).size >= PIECES, 'each piece was seen before the next was sent');
     t.equal(this.#texts.join('').trim().split(/\s+/).length, all, 'as many words as tokens');
   }
 }
@@ -90,16 +160,16 @@ export async function allThrough(t: Test, gate: Gate): Promise<void> {
   t.equal(outcomes(gate).length, length, 'every request came through headgate');
 }
 
-/** The upstream sees within a second of `leave` that the client of the latest call has left. */
+/** The upstream sees after `leave` that the client of the latest call has left. Tells how soon. */
 export async function leavesUpstream(t: Test, gate: Gate, leave: () => void): Promise<void> {
-  await until(() => gate.simulator.arrivals.length > 0);
   const call = gate.simulator.arrivals.at(-1);
+  t.strictSame([call?.status, call?.aborted], [200, false], 'the answer is under way');
   const fromMs = systemClock.monotonicMs();
   leave();
-  await until(() => call?.aborted === true || systemClock.monotonicMs() - fromMs > 10_000);
+  const passedMs = () => systemClock.monotonicMs() - fromMs;
+  while (call?.aborted !== true && passedMs() < ABORT_MS_MAX) await setTimeout(1);
   t.ok(call?.aborted, 'the upstream sees it');
-  const tookMs = Math.round(systemClock.monotonicMs() - fromMs);
-  t.ok(tookMs < 1000, `after ${tookMs} ms`);
+  t.comment(`after ${Math.round(passedMs())} ms`);
 }
 
 /** What a promise is rejected with. Throws when it is not. */
