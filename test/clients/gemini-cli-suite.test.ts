@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { type Gate, MODEL } from '../support/gate.ts';
-import { geminiCliFor } from './gemini-cli.ts';
+import { GeminiCliError, geminiCliFor } from './gemini-cli.ts';
 import { type Client, tryClient } from './suite.ts';
 import { TOOL_ANSWER } from './support.ts';
 
@@ -21,24 +21,24 @@ function clientOf(gate: Gate, t: Test): Client {
       writeFileSync(join(cli.workspace, 'sky.txt'), TOOL_ANSWER);
       return cli.ask('How is the weather? [[call:read_file file_path=sky.txt]]');
     },
+    // It prints the error with its class and its status. One that it has no class for is of the SDK
+    // in its bundle.
     readError(error) {
-      const { message } = error;
-      const [, code] = /"?(?:code|status)"?: (\d{3})/.exec(message) ?? [];
-      return { isOwn: 'stderr' in error, status: code === undefined ? undefined : Number(code) };
+      const [, status] = /^ {2}(?:code|status): (\d{3})/m.exec(error.message) ?? [];
+      const isOwn = error instanceof GeminiCliError && OWN_CLASS.test(error.message);
+      return { isOwn, status: status === undefined ? undefined : Number(status) };
     },
   };
 }
+
+const OWN_CLASS = /\b(?:ModelNotFoundError|TerminalQuotaError|RetryableQuotaError|_ApiError): /;
 
 tryClient({
   name: '@google/gemini-cli',
   clientOf,
   retrying: true,
-  untried: {
-    'tells errors of the API as its own': 'it has not been tried',
-    'comes back after a refusal where that helps': 'it has not been tried',
-    'stops where coming back does not help': 'it has not been tried',
-    'leaves in the middle of an answer, and the upstream sees it': 'it has not been tried',
-  },
+  // By that class it tells a spent day from a full minute, and tries no other model or time.
+  saysFinal: /\bTerminalQuotaError: /,
   without: {
     countTokens: 'it estimates',
     embed: 'it embeds nothing',

@@ -1,23 +1,20 @@
-import { execFile, spawn } from 'node:child_process';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import type { Test } from 'tap';
 
-const run = promisify(execFile);
 const MAIN = fileURLToPath(
   new URL('./node_modules/@google/gemini-cli/bundle/gemini.js', import.meta.url),
 );
-/** Starting takes 2 s on an idle machine. */
-const RUN_MS_MAX = 60_000;
-
 /**
  * Nothing leaves the machine. Retention is off because its clean-up removes a chat together with the
  * empty file that resuming it leaves behind (0.61.0), at the next start and so in the middle of a test.
+ * What the simulator says over and over it takes for a model that has lost its way.
  */
 const SETTINGS = {
   general: {
@@ -25,10 +22,21 @@ const SETTINGS = {
     enableAutoUpdateNotification: false,
     sessionRetention: { enabled: false },
   },
+  model: { disableLoopDetection: true },
   privacy: { usageStatisticsEnabled: false },
   telemetry: { enabled: false },
   security: { auth: { selectedType: 'gemini-api-key' } },
 };
+
+/** What it printed of its trouble before it ended with another code than 0. */
+export class GeminiCliError extends Error {
+  readonly code: number | null;
+
+  constructor(code: number | null, printed: string) {
+    super(printed);
+    this.code = code;
+  }
+}
 
 /** The real Gemini CLI with a home and a project of the test's own. */
 export interface GeminiCli {
@@ -36,10 +44,10 @@ export interface GeminiCli {
   readonly root: string;
   /** Directory of the project below the root. */
   readonly project: string;
-  /** What it prints when it is asked without a terminal. Rejects when it fails. */
+  /** What it prints when it is asked without a terminal. Rejects with a `GeminiCliError`. */
   ask(message: string, ...flags: readonly string[]): Promise<string>;
   run(...flags: readonly string[]): Promise<string>;
-  /** Tells each piece of the answer as it prints it. Rejects when `signal` ends it, and when it fails. */
+  /** Tells each piece of the answer as it prints it. `signal` presses Ctrl-C. Rejects when it fails. */
   stream(message: string, saw: (text: string) => void, signal: AbortSignal): Promise<void>;
   /** Where it is started; what it finds there it takes for the project's. */
   readonly workspace: string;
@@ -63,39 +71,49 @@ export function geminiCliFor(t: Test, gate: { readonly url: string }, model: str
     HOME: home,
     GEMINI_API_KEY: 'headgate',
     GOOGLE_GEMINI_BASE_URL: gate.url,
+    // It leaves reports of its errors there.
+    TMPDIR: directory,
   });
+  const start = (flags: readonly string[]): Running => {
+    const args = [MAIN, '--skip-trust', '-m', model, ...flags];
+    const child = spawn(process.execPath, args, {
+      cwd: workspace,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // It runs a second process and leaves signals to that one, as a terminal sends them to both.
+      detached: true,
+      env: environment(),
+    });
+    const running = runningOf(child);
+    t.teardown(async () => {
+      running.signal('SIGKILL');
+      await running.ended.catch(() => undefined);
+    });
+    return running;
+  };
   const cli: GeminiCli = {
     workspace,
     async stream(message, saw, signal) {
-      const asked = ['--output-format', 'stream-json', '-p', message];
-      const child = spawn(process.execPath, [MAIN, '--skip-trust', '-m', model, ...asked], {
-        cwd: workspace,
-        stdio: ['ignore', 'pipe', 'ignore'],
-        killSignal: 'SIGKILL',
-        signal,
-        env: environment(),
-      });
-      child.on('error', () => undefined);
-      createInterface(child.stdout).on('line', (line) => {
+      const running = start(['--output-format', 'stream-json', '-p', message]);
+      signal.addEventListener('abort', () => running.signal('SIGINT'));
+      createInterface(running.stdout).on('line', (line) => {
         if (!line.startsWith('{')) return;
         const { type, role, content } = JSON.parse(line);
         if (type === 'message' && role === 'assistant') saw(content);
       });
-      const [code] = await once(child, 'close');
-      if (code !== 0) throw new Error(`Gemini CLI ended with ${code}`);
+      await running.ended;
+      signal.throwIfAborted();
     },
     root,
     project,
     ask: (message, ...flags) => cli.run('-p', message, ...flags),
     async run(...flags) {
-      const ended = run(process.execPath, [MAIN, '--skip-trust', '-m', model, ...flags], {
-        cwd: workspace,
-        timeout: RUN_MS_MAX,
-        env: environment(),
+      const running = start(flags);
+      let printed = '';
+      running.stdout.setEncoding('utf8').on('data', (text: string) => {
+        printed += text;
       });
-      // It would wait for a message on its standard input.
-      ended.child.stdin?.end();
-      return (await ended).stdout.trim();
+      await running.ended;
+      return printed.trim();
     },
     chats: () =>
       readdirSync(join(project, 'chats'))
@@ -103,4 +121,32 @@ export function geminiCliFor(t: Test, gate: { readonly url: string }, model: str
         .toSorted(),
   };
   return cli;
+}
+
+interface Running {
+  readonly stdout: Readable;
+  /** Rejects with a `GeminiCliError`. */
+  readonly ended: Promise<void>;
+  /** To it and to the process that it runs; nothing once it has ended. */
+  signal(name: 'SIGINT' | 'SIGKILL'): void;
+}
+
+function runningOf(child: ChildProcessByStdio<null, Readable, Readable>): Running {
+  let trouble = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    trouble += text;
+  });
+  const ended = once(child, 'close').then(([code]) => {
+    if (code !== 0) throw new GeminiCliError(code, trouble);
+  });
+  // Whoever wants to know awaits it.
+  ended.catch(() => undefined);
+  return {
+    stdout: child.stdout,
+    ended,
+    signal(name) {
+      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+      process.kill(-child.pid, name);
+    },
+  };
 }
