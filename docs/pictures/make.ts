@@ -1,0 +1,141 @@
+/**
+ * Makes the pictures of the documentation: `npm run pictures`. A daemon lives through an hour with six
+ * agents in a minute and a half, in front of a simulated Gemini, and is then looked at.
+ *
+ * A further picture is one more entry of PICTURES.
+ */
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Browser, BrowserContextOptions } from 'playwright-core';
+import { systemClock } from '../../src/clock.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { startDaemon } from '../../src/daemon.ts';
+import { createLogger } from '../../src/log.ts';
+import { makeScenario } from '../../src/simulator/scenario.ts';
+import { findChromium, openBrowser } from '../../test/support/browser.ts';
+import { startAgents } from './agents.ts';
+import { QuickClock } from './quick-clock.ts';
+
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+const SAMPLES = fileURLToPath(new URL('../../config/samples', import.meta.url));
+
+/** Enough for the plots, and for some calls to wait when the clock is the machine's again. */
+const HOUR = { behindMs: 58 * 60_000, factor: 40 };
+const CALM_MS = 20_000;
+
+const LIMITS = {
+  'gemini-2.5-flash': { rpm: 10, tpm: 250_000, rpd: 1_500 },
+  'gemini-2.5-pro': { rpm: 5, tpm: 125_000, rpd: 400 },
+  'gemini-2.5-flash-lite': { rpm: 15, tpm: 250_000, rpd: 1_000 },
+};
+
+/** What there is to look at. */
+interface Scene {
+  readonly url: string;
+  readonly browser: Browser;
+}
+
+type Picture = (scene: Scene, file: string) => Promise<void>;
+
+const WIDE = { viewport: { width: 1400, height: 900 } };
+const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true };
+
+const PICTURES: Readonly<Record<string, Picture>> = {
+  'page-light.png': ofPage({ ...WIDE, colorScheme: 'light' }),
+  'page-dark.png': ofPage({ ...WIDE, colorScheme: 'dark' }),
+  'page-phone.png': ofPage({ ...PHONE, colorScheme: 'light' }),
+};
+
+function ofPage(options: BrowserContextOptions): Picture {
+  return async ({ url, browser }, path) => {
+    const context = await browser.newContext({ ...options, timezoneId: 'UTC', locale: 'en-GB' });
+    const page = await context.newPage();
+    await page.goto(url);
+    await page.getByRole('meter').first().waitFor();
+    await page.locator('.plot canvas').last().waitFor();
+    await page.getByRole('link', { name: /^log_/ }).first().waitFor();
+    // The bars move to where they belong.
+    await page.waitForTimeout(1_500);
+    await page.screenshot({ path, fullPage: true });
+    await context.close();
+  };
+}
+
+async function main(): Promise<void> {
+  const chromium = findChromium();
+  if (chromium === null) throw new Error('Install Chromium, or name one in CHROMIUM.');
+  const directory = mkdtempSync(join(tmpdir(), 'headgate-pictures-'));
+  const clock = new QuickClock(HOUR);
+  const daemon = await startDaemon({
+    load: () => loadConfig({ file: writeConfig(directory), env: {}, cwd: directory, flags: {} }),
+    clock,
+    random: seeded(7),
+    simulate: true,
+    scenario: makeScenario({
+      models: {},
+      default: { rpm: null, tpm: null, rpd: null },
+      latency: { first_byte: [900, 6_000], per_chunk: 90, chunks: 12 },
+    }),
+    logger: createLogger({
+      level: 'error',
+      format: 'json',
+      destination: process.stderr,
+      secrets: () => [],
+      clock: systemClock,
+    }),
+  });
+  const stopAgents = startAgents(daemon.url, clock, seeded(11));
+  const browser = await openBrowser(chromium);
+  try {
+    while (clock.isQuick) await clock.pause(60_000);
+    await setLimit(daemon.url, 'gemini-2.5-flash-lite', { rpm: 12 });
+    await clock.pause(CALM_MS);
+    const wanted = process.argv.slice(2);
+    for (const [name, make] of Object.entries(PICTURES)) {
+      if (wanted.length > 0 && !wanted.includes(name)) continue;
+      await make({ url: daemon.url, browser }, join(HERE, name));
+      process.stderr.write(`docs/pictures/${name}\n`);
+    }
+  } finally {
+    stopAgents();
+    await browser.close();
+    await daemon.stop();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function writeConfig(directory: string): string {
+  const file = join(directory, 'headgate.yaml');
+  cpSync(SAMPLES, join(directory, 'sessions'), { recursive: true });
+  const content = {
+    listen: '127.0.0.1:0',
+    rate_limits: { profile: 'none', gemini: LIMITS },
+    cooldown: null,
+    storage: { path: './headgate.db' },
+    sessions: { roots: ['./sessions'], record_dir: './recorded' },
+  };
+  // JSON is YAML; one key on a line, so that the page names lines.
+  writeFileSync(file, JSON.stringify(content, null, 2));
+  return file;
+}
+
+async function setLimit(url: string, model: string, limits: object): Promise<void> {
+  await fetch(`${url}/limits/${model}`, {
+    method: 'PATCH',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(limits),
+  });
+}
+
+/** The same numbers in [0, 1) each time: a linear congruence (Numerical Recipes). */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+await main();
