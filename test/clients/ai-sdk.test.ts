@@ -65,6 +65,6 @@ tryClient({
   callsOnSpentDay: 3,
   without: {
     countTokens: 'it counts no tokens',
-    upload: 'it uploads from 4.0 on, which needs Node 22',
+    upload: '3.0 uploads nothing, and 4.0 needs Node 22',
   },
 });

@@ -136,9 +136,10 @@ function runningOf(child: ChildProcessByStdio<null, Readable, Readable>): Runnin
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     trouble += text;
   });
-  const ended = once(child, 'close').then(([code]) => {
+  const ended = (async () => {
+    const [code] = await once(child, 'close');
     if (code !== 0) throw new GeminiCliError(code, trouble);
-  });
+  })();
   // Whoever wants to know awaits it.
   ended.catch(() => undefined);
   return {

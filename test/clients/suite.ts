@@ -74,8 +74,6 @@ export interface ClientFacts {
   readonly isNeverCounted?: boolean;
   /** It shows no message of an error in an array, as Google has them on the OpenAI paths. */
   readonly dropsMessages?: boolean;
-  /** Why tests of everybody, by their titles, are left out. */
-  readonly untried?: Readonly<Record<string, string>>;
   /** Why nothing of it can be run here; null when it can. */
   readonly absent?: string | null;
 }
@@ -87,11 +85,11 @@ const question: Question = { model: MODEL, prompt: PROMPT };
 
 /** Everything that clients do through headgate, tried with one of them. */
 export function tryClient(facts: ClientFacts): void {
-  const { name, clientOf, without = {}, untried = {}, absent = null } = facts;
+  const { name, clientOf, without = {}, absent = null } = facts;
   const test = (title: string, run: (t: Test) => Promise<unknown>) =>
     t.test(
       `${name} ${title}`,
-      { skip: absent ?? untried[title] ?? false, timeout: CELL_MS_MAX },
+      { skip: absent ?? false, timeout: CELL_MS_MAX },
       async (t) => void (await run(t)),
     );
   const optional = (
