@@ -12,11 +12,29 @@ interface Habit {
 }
 
 const HABITS: readonly Habit[] = [
-  { name: 'researcher', model: 'gemini-2.5-flash', pauseMs: 4_000, words: [300, 9_000], streams: true },
+  {
+    name: 'researcher',
+    model: 'gemini-2.5-flash',
+    pauseMs: 4_000,
+    words: [300, 9_000],
+    streams: true,
+  },
   { name: 'writer', model: 'gemini-2.5-flash', pauseMs: 9_000, words: [80, 2_500], streams: true },
-  { name: 'critic', model: 'gemini-2.5-flash', pauseMs: 12_000, words: [200, 4_000], streams: false },
+  {
+    name: 'critic',
+    model: 'gemini-2.5-flash',
+    pauseMs: 12_000,
+    words: [200, 4_000],
+    streams: false,
+  },
   { name: 'planner', model: 'gemini-2.5-pro', pauseMs: 8_000, words: [500, 16_000], streams: true },
-  { name: 'reviewer', model: 'gemini-2.5-pro', pauseMs: 6_000, words: [900, 12_000], streams: false },
+  {
+    name: 'reviewer',
+    model: 'gemini-2.5-pro',
+    pauseMs: 6_000,
+    words: [900, 12_000],
+    streams: false,
+  },
   {
     name: 'nightly-import',
     model: 'gemini-2.5-flash-lite',

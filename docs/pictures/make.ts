@@ -40,15 +40,15 @@ interface Scene {
 type Picture = (scene: Scene, file: string) => Promise<void>;
 
 const WIDE = { viewport: { width: 1400, height: 900 } };
-const PHONE = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true };
+const PHONE = { viewport: { width: 390, height: 1_500 }, deviceScaleFactor: 2, hasTouch: true };
 
 const PICTURES: Readonly<Record<string, Picture>> = {
-  'page-light.png': ofPage({ ...WIDE, colorScheme: 'light' }),
-  'page-dark.png': ofPage({ ...WIDE, colorScheme: 'dark' }),
-  'page-phone.png': ofPage({ ...PHONE, colorScheme: 'light' }),
+  'page-light.png': ofPage({ ...WIDE, colorScheme: 'light' }, { fullPage: true }),
+  'page-dark.png': ofPage({ ...WIDE, colorScheme: 'dark' }, { fullPage: true }),
+  'page-phone.png': ofPage({ ...PHONE, colorScheme: 'light' }, { fullPage: false }),
 };
 
-function ofPage(options: BrowserContextOptions): Picture {
+function ofPage(options: BrowserContextOptions, { fullPage }: { fullPage: boolean }): Picture {
   return async ({ url, browser }, path) => {
     const context = await browser.newContext({ ...options, timezoneId: 'UTC', locale: 'en-GB' });
     const page = await context.newPage();
@@ -58,7 +58,7 @@ function ofPage(options: BrowserContextOptions): Picture {
     await page.getByRole('link', { name: /^log_/ }).first().waitFor();
     // The bars move to where they belong.
     await page.waitForTimeout(1_500);
-    await page.screenshot({ path, fullPage: true });
+    await page.screenshot({ path, fullPage });
     await context.close();
   };
 }
@@ -111,7 +111,7 @@ function writeConfig(directory: string): string {
   cpSync(SAMPLES, join(directory, 'sessions'), { recursive: true });
   const content = {
     listen: '127.0.0.1:0',
-    rate_limits: { profile: 'none', gemini: LIMITS },
+    rate_limits: { profile: 'none', day: 'pacific', gemini: LIMITS },
     cooldown: null,
     storage: { path: './headgate.db' },
     sessions: { roots: ['./sessions'], record_dir: './recorded' },

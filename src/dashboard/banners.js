@@ -13,12 +13,14 @@ export function Banners({ state }) {
   const banners = status?.banners ?? [];
   const isLost = connection === 'lost';
   return html`<div class="banners" aria-live="polite">
-    ${isLost &&
-    html`<p class="banner is-bad" key="lost">
-      <strong>No connection.</strong> ${trouble ?? ''}${' '}
-      ${status !== null && 'What is shown is what was last known.'}${' '}
-      <${LostConnection} state=${state} />
-    </p>`}
+    ${
+      isLost &&
+      html`<p class="banner is-bad" key="lost">
+        <strong>No connection.</strong> ${trouble ?? ''}${' '}
+        ${status !== null && 'What is shown is what was last known.'}${' '}
+        <${LostConnection} state=${state} />
+      </p>`
+    }
     ${banners.map((text) => html`<p class="banner" key=${`said ${text}`}>${text}</p>`)}
   </div>`;
 }

@@ -65,14 +65,21 @@ export function ContinueForm({ name, session, queue, taken }) {
     <${MessageBox} message=${message} isBusy=${isBusy} write=${write} send=${submit} />
     <div class="row">
       <${AgentChoice} session=${session} isBusy=${isBusy} choose=${setAgent} />
-      ${isBusy
-        ? html`<button type="button" onClick=${() => running.current?.abort()}>Stop</button>`
-        : html`<button type="submit" class="main" disabled=${message.trim() === ''}>Send</button>`}
+      ${
+        isBusy
+          ? html`<button type="button" onClick=${() => running.current?.abort()}>Stop</button>`
+          : html`<button type="submit" class="main" disabled=${message.trim() === ''}>Send</button>`
+      }
       <span class="quiet" role="status">${isBusy ? progressOf(answer, waiting) : ''}</span>
     </div>
-    ${isBusy &&
-    answer !== '' &&
-    html`<div class="said-text is-answer"><h5>Answer</h5><p>${answer}</p></div>`}
+    ${
+      isBusy &&
+      answer !== '' &&
+      html`<div class="said-text is-answer">
+        <h5>Answer</h5>
+        <p>${answer}</p>
+      </div>`
+    }
     ${trouble !== '' && html`<p class="trouble" role="alert">${trouble}</p>`}
   </form>`;
 }

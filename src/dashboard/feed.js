@@ -26,16 +26,14 @@ const RETRY_MS_MIN = 500;
 const RETRY_MS_MAX = 10_000;
 
 /** @type {Store<Known>} */
-export const known = new Store(
-  /** @type {Known} */ ({
-    connection: 'connecting',
-    trouble: null,
-    retryAtMs: 0,
-    status: null,
-    exchanges: [],
-    minutes: 0,
-  }),
-);
+export const known = new Store({
+  connection: 'connecting',
+  trouble: null,
+  retryAtMs: 0,
+  status: null,
+  exchanges: [],
+  minutes: 0,
+});
 
 /** @type {ExchangeView[]} */
 let gathered = [];

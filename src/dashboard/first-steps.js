@@ -16,9 +16,11 @@ export function FirstSteps() {
     <h3>For Google's SDKs, the Gemini CLI and MassGen</h3>
     <${Snippet} text=${env} name="the environment lines" />
     <p class="quiet">
-      ${needsToken
-        ? 'Clients send the token in place of an API key.'
-        : 'A key of the client’s own goes through as it is; "headgate" stands for the configured key.'}${' '}
+      ${
+        needsToken
+          ? 'Clients send the token in place of an API key.'
+          : 'A key of the client’s own goes through as it is; "headgate" stands for the configured key.'
+      }${' '}
       <code>headgate env</code> prints the settings of more clients.
     </p>
   </section>`;
@@ -51,9 +53,11 @@ function Snippet({ text, name }) {
   // Only pages of this machine, or over https, may write to the clipboard.
   return html`<div class="snippet">
     <pre tabindex="0" role="region" aria-label=${name}>${text}</pre>
-    ${window.isSecureContext &&
-    html`<button type="button" class="small" aria-label=${`${said} ${name}`} onClick=${copy}>
-      ${said}
-    </button>`}
+    ${
+      window.isSecureContext &&
+      html`<button type="button" class="small" aria-label=${`${said} ${name}`} onClick=${copy}>
+        ${said}
+      </button>`
+    }
   </div>`;
 }

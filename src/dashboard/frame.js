@@ -31,12 +31,14 @@ export function Page() {
     <${Header} state=${state} />
     <${Banners} state=${state} />
     <main id="main" tabindex="-1" class=${connection === 'lost' ? 'is-stale' : ''}>
-      ${session === null
-        ? status !== null && html`<${Overview} state=${state} status=${status} />`
-        : html`<${SessionPage} key=${session} name=${session} queue=${status?.queue ?? []} />`}
-      ${status === null &&
-      session === null &&
-      html`<p class="starting">Connecting to headgate…</p>`}
+      ${
+        session === null
+          ? status !== null && html`<${Overview} state=${state} status=${status} />`
+          : html`<${SessionPage} key=${session} name=${session} queue=${status?.queue ?? []} />`
+      }
+      ${
+        status === null && session === null && html`<p class="starting">Connecting to headgate…</p>`
+      }
     </main>`;
 }
 
@@ -44,12 +46,14 @@ export function Page() {
 function Overview({ state, status }) {
   const isUnused = status.partitions.length === 0 && state.exchanges.length === 0;
   return html`<${Truth} status=${status} />
-    ${isUnused
-      ? html`<${FirstSteps} />`
-      : html`<${Windows} status=${status} />
-          <${Waiting} queue=${status.queue} />
-          <${Recent} exchanges=${state.exchanges} />
-          <${Plots} minutes=${state.minutes} newest=${state.exchanges[0]?.id ?? null} />`}
+    ${
+      isUnused
+        ? html`<${FirstSteps} />`
+        : html`<${Windows} status=${status} />
+            <${Waiting} queue=${status.queue} />
+            <${Recent} exchanges=${state.exchanges} />
+            <${Plots} minutes=${state.minutes} newest=${state.exchanges[0]?.id ?? null} />`
+    }
     <${SessionList} />`;
 }
 

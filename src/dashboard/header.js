@@ -8,22 +8,32 @@ import { counted, countdown, exact } from './words.js';
 export function Header({ state }) {
   const { status } = state;
   return html`<header class="top">
-    <h1><a href="#/"><img src="dashboard/icon.svg" alt="" width="22" height="22" />headgate</a></h1>
-    ${status !== null &&
-    html`<p class="top-facts">
-      <span class="version">${status.version}</span>
-      ${status.mode !== 'enforce' &&
-      html`<span class="tag is-warning">${status.mode === 'off' ? 'limits off' : 'shadow'}</span>`}
-      <span class="wide-only">at <code>${status.listen}</code></span>
-      <span>
-        ${status.upstream.simulated
-          ? 'before a simulated Gemini'
-          : html`before <code>${hostOf(status.upstream.base_url)}</code>`}
-      </span>
-      <span class="wide-only" title=${`since ${exact(status.started_at)}`}>
-        up ${countdown(status.uptime_ms)}
-      </span>
-    </p>`}
+    <h1>
+      <a href="#/"><img src="dashboard/icon.svg" alt="" width="22" height="22" />headgate</a>
+    </h1>
+    ${
+      status !== null &&
+      html`<p class="top-facts">
+        <span class="version">${status.version}</span>
+        ${
+          status.mode !== 'enforce' &&
+          html`<span class="tag is-warning"
+            >${status.mode === 'off' ? 'limits off' : 'shadow'}</span
+          >`
+        }
+        <span class="wide-only">at <code>${status.listen}</code></span>
+        <span>
+          ${
+            status.upstream.simulated
+              ? 'before a simulated Gemini'
+              : html`before <code>${hostOf(status.upstream.base_url)}</code>`
+          }
+        </span>
+        <span class="wide-only" title=${`since ${exact(status.started_at)}`}>
+          up ${countdown(status.uptime_ms)}
+        </span>
+      </p>`
+    }
     <${Connection} state=${state} />
   </header>`;
 }

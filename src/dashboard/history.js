@@ -3,14 +3,16 @@ import { compact, counted, dollars, duration, thousands } from './words.js';
 /** @import { SamplePoint } from '../http/views.ts' */
 /** @import { Track } from './plot.js' */
 
-const COUNTS = { format: thousands, axis: compact };
+const COUNTS = { format: thousands, axis: compact, isWhole: true };
 const WAITS = {
   format: (/** @type {number} */ value) => duration(value * 1000),
   axis: (/** @type {number} */ value) => `${compact(value)} s`,
+  isWhole: false,
 };
 const COSTS = {
   format: dollars,
   axis: (/** @type {number} */ value) => `$${Number(value.toPrecision(2))}`,
+  isWhole: false,
 };
 
 /**

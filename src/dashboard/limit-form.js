@@ -11,7 +11,9 @@ import { amount, windowName } from './words.js';
  */
 export function LimitForm({ partition, close }) {
   const { project, model, windows } = partition;
-  const [texts, setTexts] = useState(() => new Map(windows.map((one) => [one.policy, textOf(one)])));
+  const [texts, setTexts] = useState(
+    () => new Map(windows.map((one) => [one.policy, textOf(one)])),
+  );
   const [before] = useState(texts);
   const [origins, setOrigins] = useState(/** @type {readonly LimitView[]} */ ([]));
   const [trouble, setTrouble] = useState('');

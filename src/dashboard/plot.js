@@ -4,9 +4,8 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from './view.js';
 
 /** @import { Options, Series } from 'uplot' */
 
-const UPlot = /** @type {{ default: typeof import('uplot') }} */ (
-  /** @type {unknown} */ (library)
-).default;
+const UPlot = /** @type {{ default: typeof import('uplot') }} */ (/** @type {unknown} */ (library))
+  .default;
 
 /**
  * One line or row of bars.
@@ -21,6 +20,10 @@ const UPlot = /** @type {{ default: typeof import('uplot') }} */ (
 const HEIGHT_PX = 130;
 /** Pointing at one plot shows the same time in all. */
 const SYNC_KEY = 'plots';
+/** From one to fifty million. */
+const WHOLE_STEPS = [1, 2, 5]
+  .flatMap((step) => [0, 1, 2, 3, 4, 5, 6, 7].map((power) => step * 10 ** power))
+  .sort((left, right) => left - right);
 /** Part of a step that its bar fills, and the widest bar. */
 const BAR = /** @type {const} */ ([0.7, 24]);
 
@@ -34,10 +37,11 @@ const BAR = /** @type {const} */ ([0.7, 24]);
  *   tracks: readonly Track[],
  *   format: (value: number) => string,
  *   axis: (value: number) => string,
+ *   isWhole: boolean,
  *   scheme: string,
- * }} props
+ * }} props `isWhole`: there are no halves of it
  */
-export function Plot({ title, summary, seconds, tracks, format, axis, scheme }) {
+export function Plot({ title, summary, seconds, tracks, format, axis, isWhole, scheme }) {
   const place = useRef(/** @type {HTMLDivElement | null} */ (null));
   const plot = useRef(/** @type {InstanceType<typeof UPlot> | null} */ (null));
   const [index, setIndex] = useState(/** @type {number | null} */ (null));
@@ -46,7 +50,7 @@ export function Plot({ title, summary, seconds, tracks, format, axis, scheme }) 
   useLayoutEffect(() => {
     const element = place.current;
     if (element === null) return undefined;
-    const options = optionsOf({ width: element.clientWidth, tracks, axis, setIndex });
+    const options = optionsOf({ width: element.clientWidth, tracks, axis, isWhole, setIndex });
     const made = new UPlot(options, dataOf(seconds, tracks), element);
     plot.current = made;
     const resized = new ResizeObserver(() =>
@@ -66,9 +70,11 @@ export function Plot({ title, summary, seconds, tracks, format, axis, scheme }) 
     <figcaption>
       <h3>${title}</h3>
       <span class="plot-values">
-        ${at === undefined
-          ? summary
-          : html`<b>${hourAndMinute(at)}</b> ${valuesAt(tracks, index ?? 0, format)}`}
+        ${
+          at === undefined
+            ? summary
+            : html`<b>${hourAndMinute(at)}</b> ${valuesAt(tracks, index ?? 0, format)}`
+        }
       </span>
     </figcaption>
     <div ref=${place} class="plot-place" role="img" aria-label=${`${title}: ${summary}`}></div>
@@ -109,11 +115,12 @@ function dataOf(seconds, tracks) {
  *   width: number,
  *   tracks: readonly Track[],
  *   axis: (value: number) => string,
+ *   isWhole: boolean,
  *   setIndex: (index: number | null) => void,
  * }} options
  * @returns {Options}
  */
-function optionsOf({ width, tracks, axis, setIndex }) {
+function optionsOf({ width, tracks, axis, isWhole, setIndex }) {
   const style = getComputedStyle(document.documentElement);
   /** @param {string} name */
   const color = (name) => style.getPropertyValue(name).trim();
@@ -128,18 +135,39 @@ function optionsOf({ width, tracks, axis, setIndex }) {
     height: HEIGHT_PX,
     padding: [8, 10, 0, 0],
     legend: { show: false },
-    cursor: { sync: { key: SYNC_KEY }, drag: { x: false, y: false }, points: { size: 6 }, y: false },
+    cursor: {
+      sync: { key: SYNC_KEY },
+      drag: { x: false, y: false },
+      points: { size: 6 },
+      y: false,
+    },
     hooks: { setCursor: [(self) => setIndex(self.cursor.idx ?? null)] },
     scales: {
+      // The first and the last bar have room, too.
+      x: {
+        range: (self, min, max) => [min - halfStep(self.data[0]), max + halfStep(self.data[0])],
+      },
       // An empty plot still has an axis.
       y: { range: (_self, _min, max) => [0, max > 0 ? max * 1.08 : 1] },
     },
     axes: [
       { ...line, grid: { show: false }, size: 24, gap: 4, space: 56, values: hoursOf },
-      { ...line, size: 46, gap: 4, space: 28, values: (_self, values) => values.map(axis) },
+      {
+        ...line,
+        size: 46,
+        gap: 4,
+        space: 28,
+        values: (_self, values) => values.map(axis),
+        ...(isWhole && { incrs: [...WHOLE_STEPS] }),
+      },
     ],
     series: [{}, ...tracks.map((track) => seriesOf(track, color))],
   };
+}
+
+/** @param {ArrayLike<number>} seconds */
+function halfStep(seconds) {
+  return ((seconds[1] ?? 0) - (seconds[0] ?? 0)) / 2;
 }
 
 /**

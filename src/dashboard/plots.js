@@ -14,7 +14,7 @@ const REFRESH_MS = 5_000;
  * @param {{ minutes: number, newest: string | null }} props `newest` is the last call that ended.
  */
 export function Plots({ minutes, newest }) {
-  const [span, setSpan] = useState(/** @type {HistorySpan} */ ('hour'));
+  const [span, setSpan] = useState(() => /** @type {HistorySpan} */ ('hour'));
   const history = useHistory(span, minutes, newest);
   const scheme = useScheme();
   return html`<section aria-labelledby="plots-title">
@@ -72,6 +72,7 @@ function useHistory(span, minutes, newest) {
     ask('GET', `history?span=${span}`).then(
       (answer) => {
         if (isWanted) setHistory(/** @type {HistoryView} */ (answer));
+        return undefined;
       },
       // Without an answer the old plots stay; the banners tell of a lost connection.
       () => undefined,

@@ -42,13 +42,20 @@ export function Recent({ exchanges }) {
       </h2>
       <${Filters} exchanges=${exchanges} filter=${filter} change=${change} />
     </div>
-    ${shown.length === 0
-      ? html`<p class="panel quiet">
-          ${exchanges.length === 0 ? 'No call has ended yet.' : 'No call fits what is asked for.'}
-        </p>`
-      : html`<div class="panel flush scrolls" tabindex="0" role="region" aria-label="The last calls">
-          <${Table} exchanges=${shown} />
-        </div>`}
+    ${
+      shown.length === 0
+        ? html`<p class="panel quiet">
+            ${exchanges.length === 0 ? 'No call has ended yet.' : 'No call fits what is asked for.'}
+          </p>`
+        : html`<div
+            class="panel flush scrolls"
+            tabindex="0"
+            role="region"
+            aria-label="The last calls"
+          >
+            <${Table} exchanges=${shown} />
+          </div>`
+    }
   </section>`;
 }
 
@@ -102,18 +109,15 @@ function rowOf(exchange, when) {
       ${exchange.reason !== null && html` <code>${exchange.reason}</code>`}
       ${resends > 0 && html` <span class="quiet">${`after ${resends} × 429`}</span>`}
     </td>
-    <td
-      role="cell"
-      class="number waited"
-      data-label="waited"
-      title=${waitReason ?? 'did not wait'}
-    >
+    <td role="cell" class="number waited" data-label="waited" title=${waitReason ?? 'did not wait'}>
       ${waitReason === null ? '–' : duration(exchange.queued_ms)}
     </td>
     <td role="cell" class="number upstream" data-label="upstream" title=${upstreamTitle(exchange)}>
       ${exchange.upstream_ms === 0 ? '–' : duration(exchange.upstream_ms)}
     </td>
-    <td role="cell" class="number" data-label="estimated">${thousands(exchange.estimated_tokens)}</td>
+    <td role="cell" class="number" data-label="estimated">
+      ${thousands(exchange.estimated_tokens)}
+    </td>
     <td role="cell" class="number" data-label="input">${orDash(exchange.input_tokens)}</td>
     <td role="cell" class="number" data-label="output">${orDash(exchange.output_tokens)}</td>
     <td role="cell" class="number" data-label="cost">${dollars(exchange.usd)}</td>

@@ -10,7 +10,9 @@ const PAGE = 12;
 
 /** Past conversations. Of what was said in them nothing is shown here. */
 export function SessionList() {
-  const [sessions, setSessions] = useState(/** @type {readonly SessionEntryView[] | null} */ (null));
+  const [sessions, setSessions] = useState(
+    /** @type {readonly SessionEntryView[] | null} */ (null),
+  );
   const [cursor, setCursor] = useState(/** @type {string | null} */ (null));
   const [trouble, setTrouble] = useState('');
   /** @param {string | null} from */
@@ -34,15 +36,19 @@ export function SessionList() {
     </div>
     ${trouble !== '' && html`<p class="trouble" role="alert">${trouble}</p>`}
     ${sessions !== null && sessions.length === 0 && NONE}
-    ${sessions !== null &&
-    sessions.length > 0 &&
-    html`<div class="panel flush">
-      <${Table} sessions=${sessions} />
-      ${cursor !== null &&
-      html`<p class="more">
-        <button type="button" onClick=${() => load(cursor)}>Show more</button>
-      </p>`}
-    </div>`}
+    ${
+      sessions !== null &&
+      sessions.length > 0 &&
+      html`<div class="panel flush">
+        <${Table} sessions=${sessions} />
+        ${
+          cursor !== null &&
+          html`<p class="more">
+            <button type="button" onClick=${() => load(cursor)}>Show more</button>
+          </p>`
+        }
+      </div>`
+    }
   </section>`;
 }
 
@@ -67,7 +73,11 @@ function Table({ sessions }) {
     <tbody role="rowgroup">
       ${sessions.map(
         (session) =>
-          html`<${Row} key=${`${session.root ?? ''} ${session.log_dir}`} session=${session} nowMs=${nowMs} />`,
+          html`<${Row}
+            key=${`${session.root ?? ''} ${session.log_dir}`}
+            session=${session}
+            nowMs=${nowMs}
+          />`,
       )}
     </tbody>
   </table>`;
@@ -82,8 +92,10 @@ function Row({ session, nowMs }) {
       ${warnings > 0 && html` <span class="tag is-warning">${counted(warnings, 'warning')}</span>`}
     </td>
     <td role="cell" class="when">
-      ${at !== null &&
-      html`<time datetime=${at} title=${exact(at)}>${ago(Date.parse(at), nowMs)}</time>`}
+      ${
+        at !== null &&
+        html`<time datetime=${at} title=${exact(at)}>${ago(Date.parse(at), nowMs)}</time>`
+      }
     </td>
     <td role="cell" class="number" data-label="turns">${thousands(session.turns)}</td>
     <td role="cell" class="name agents">${session.agents.join(', ')}</td>

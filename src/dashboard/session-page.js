@@ -42,30 +42,32 @@ export function SessionPage({ name, queue }) {
     <h2 id="session-title" tabindex="-1" ref=${title}>${name}</h2>
     ${trouble !== '' && html`<p class="trouble" role="alert">${trouble}</p>`}
     ${session === null && trouble === '' && html`<p class="starting">Reading the session…</p>`}
-    ${session !== null &&
-    html`<${About} session=${session} />
-      <div class="head">
-        <h3>${counted(session.turns.length, 'turn')}</h3>
-        <button
-          type="button"
-          aria-pressed=${String(showsTexts)}
-          onClick=${() => setShowsTexts(!showsTexts)}
-        >
-          Show the texts
-        </button>
-      </div>
-      <ol class="turns">
-        ${session.turns.map(
-          (turn) =>
-            html`<${Turn}
-              key=${turn.number}
-              turn=${turn}
-              showsTexts=${showsTexts}
-              showWhole=${() => load(true)}
-            />`,
-        )}
-      </ol>
-      <${ContinueForm} name=${name} session=${session} queue=${queue} taken=${taken} />`}
+    ${
+      session !== null &&
+      html`<${About} session=${session} />
+        <div class="head">
+          <h3>${counted(session.turns.length, 'turn')}</h3>
+          <button
+            type="button"
+            aria-pressed=${String(showsTexts)}
+            onClick=${() => setShowsTexts(!showsTexts)}
+          >
+            Show the texts
+          </button>
+        </div>
+        <ol class="turns">
+          ${session.turns.map(
+            (turn) =>
+              html`<${Turn}
+                key=${turn.number}
+                turn=${turn}
+                showsTexts=${showsTexts}
+                showWhole=${() => load(true)}
+              />`,
+          )}
+        </ol>
+        <${ContinueForm} name=${name} session=${session} queue=${queue} taken=${taken} />`
+    }
   </section>`;
 }
 
@@ -77,27 +79,33 @@ function About({ session }) {
         <dt>Format</dt>
         <dd>${format}</dd>
       </div>
-      ${id !== null &&
-      html`<div>
-        <dt>Session id</dt>
-        <dd><code>${id}</code></dd>
-      </div>`}
+      ${
+        id !== null &&
+        html`<div>
+          <dt>Session id</dt>
+          <dd><code>${id}</code></dd>
+        </div>`
+      }
       <div>
         <dt>Agents</dt>
         <dd>
-          ${agents
-            .map((agent) => (agent.model === null ? agent.id : `${agent.id} (${agent.model})`))
-            .join(', ') || 'none'}
+          ${
+            agents
+              .map((agent) => (agent.model === null ? agent.id : `${agent.id} (${agent.model})`))
+              .join(', ') || 'none'
+          }
         </dd>
       </div>
     </dl>
-    ${warnings.length > 0 &&
-    html`<details class="warnings">
-      <summary>${counted(warnings.length, 'warning')}</summary>
-      <ul>
-        ${warnings.map(({ file, message }) => html`<li><code>${file}</code> ${message}</li>`)}
-      </ul>
-    </details>`}`;
+    ${
+      warnings.length > 0 &&
+      html`<details class="warnings">
+        <summary>${counted(warnings.length, 'warning')}</summary>
+        <ul>
+          ${warnings.map(({ file, message }) => html`<li><code>${file}</code> ${message}</li>`)}
+        </ul>
+      </details>`
+    }`;
 }
 
 /** @param {{ turn: TurnView, showsTexts: boolean, showWhole: () => void }} props */
@@ -107,12 +115,16 @@ function Turn({ turn, showsTexts, showWhole }) {
   const by = winner === null ? '' : `answered by ${winner}`;
   return html`<li class="panel turn">
     <h4>Turn ${number} <span class="quiet">${answered ? by : 'not answered'}</span></h4>
-    ${showsTexts
-      ? html`<${Text} who="Question" text=${question} isCut=${turn.question_cut} />
-          <${Text} who="Answer" text=${answer} isCut=${turn.answer_cut} />
-          ${isCut &&
-          html`<button type="button" class="small" onClick=${showWhole}>Show the whole</button>`}`
-      : html`<p class="quiet">${lengthOf(turn)}</p>`}
+    ${
+      showsTexts
+        ? html`<${Text} who="Question" text=${question} isCut=${turn.question_cut} />
+            <${Text} who="Answer" text=${answer} isCut=${turn.answer_cut} />
+            ${
+              isCut &&
+              html`<button type="button" class="small" onClick=${showWhole}>Show the whole</button>`
+            }`
+        : html`<p class="quiet">${lengthOf(turn)}</p>`
+    }
   </li>`;
 }
 
@@ -126,15 +138,17 @@ function Text({ who, text, isCut }) {
 }
 
 /** @param {TurnView} turn */
-function lengthOf({ question, answer, question_cut: questionCut, answer_cut: answerCut }) {
-  /**
-   * @param {string} noun
-   * @param {string | null} text
-   * @param {boolean | undefined} isCut
-   */
-  const part = (noun, text, isCut) =>
-    text === null
-      ? `no ${noun}`
-      : `${noun} of ${isCut === true ? 'more than ' : ''}${counted(text.length, 'character')}`;
-  return `Hidden: ${part('question', question, questionCut)}, ${part('answer', answer, answerCut)}.`;
+function lengthOf({ question, answer, question_cut: isQuestionCut, answer_cut: isAnswerCut }) {
+  const asked = textLength('question', question, isQuestionCut);
+  return `Hidden: ${asked}, ${textLength('answer', answer, isAnswerCut)}.`;
+}
+
+/**
+ * @param {string} noun
+ * @param {string | null} text
+ * @param {boolean | undefined} isCut
+ */
+function textLength(noun, text, isCut) {
+  if (text === null) return `no ${noun}`;
+  return `${noun} of ${isCut === true ? 'more than ' : ''}${counted(text.length, 'character')}`;
 }

@@ -19,7 +19,10 @@ export function TokenForm({ trouble }) {
   };
   return html`<section class="panel token" aria-labelledby="token-title">
     <h2 id="token-title">This headgate asks for a token</h2>
-    <p>It is the value of <code>admin.token</code> in its configuration, and is kept in this tab only.</p>
+    <p>
+      It is the value of <code>admin.token</code> in its configuration, and is kept in this tab
+      only.
+    </p>
     <form onSubmit=${submit}>
       <label for="token">Token</label>
       <div class="row">

@@ -60,7 +60,9 @@ function Configuration({ config }) {
     name: 'Configuration',
     value: file === null ? 'built-in' : fileOf(file),
     note: html`<code>${hash.slice(0, 8)}</code>, profile ${profile}, loaded${' '}
-      <time datetime=${loadedAt} title=${exact(loadedAt)}>${ago(Date.parse(loadedAt), nowMs)}</time>`,
+      <time datetime=${loadedAt} title=${exact(loadedAt)}
+        >${ago(Date.parse(loadedAt), nowMs)}</time
+      >`,
     title: `${file ?? 'the built-in defaults'}, hash ${hash}`,
     more: html`<${Reload} canReload=${file !== null} />`,
     state: config.reload_error === null ? '' : 'is-bad',

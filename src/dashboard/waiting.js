@@ -25,17 +25,21 @@ export function Waiting({ queue }) {
       <h2 id="waiting-title">Waiting <span class="count">${thousands(queue.length)}</span></h2>
     </div>
     ${trouble !== '' && html`<p class="trouble" role="alert">${trouble}</p>`}
-    ${queue.length === 0
-      ? html`<p class="panel quiet">Nobody waits. Calls go out as they come.</p>`
-      : html`<div class="panel flush">
-          <${Table} queue=${shown} fail=${setTrouble} />
-          ${more > 0 &&
-          html`<p class="more">
-            <button type="button" onClick=${() => setShowsAll(true)}>
-              Show ${counted(more, 'more call')}
-            </button>
-          </p>`}
-        </div>`}
+    ${
+      queue.length === 0
+        ? html`<p class="panel quiet">Nobody waits. Calls go out as they come.</p>`
+        : html`<div class="panel flush">
+            <${Table} queue=${shown} fail=${setTrouble} />
+            ${
+              more > 0 &&
+              html`<p class="more">
+                <button type="button" onClick=${() => setShowsAll(true)}>
+                  Show ${counted(more, 'more call')}
+                </button>
+              </p>`
+            }
+          </div>`
+    }
   </section>`;
 }
 
@@ -74,13 +78,17 @@ function Row({ call, nowMs, fail }) {
     <td role="cell" class="number tokens" data-label="tokens">${thousands(call.tokens)}</td>
     <td role="cell" class="number waited" data-label="waited">${duration(call.waited_ms)}</td>
     <td role="cell" class="number expected" data-label="expected">
-      ${call.expected_at === null
-        ? 'not known'
-        : html`<time datetime=${call.expected_at} title=${exact(call.expected_at)}>
-            ${inTime(Date.parse(call.expected_at) - nowMs)}
-          </time>`}
+      ${
+        call.expected_at === null
+          ? 'not known'
+          : html`<time datetime=${call.expected_at} title=${exact(call.expected_at)}>
+              ${inTime(Date.parse(call.expected_at) - nowMs)}
+            </time>`
+      }
     </td>
-    <td role="cell" class="reason" title=${`gives up ${exact(call.deadline_at)}`}>${call.reason}</td>
+    <td role="cell" class="reason" title=${`gives up ${exact(call.deadline_at)}`}>
+      ${call.reason}
+    </td>
     <td role="cell" class="act"><${Cancel} call=${call} fail=${fail} /></td>
   </tr>`;
 }
@@ -91,7 +99,7 @@ function Row({ call, nowMs, fail }) {
  * @param {{ call: QueuedView, fail: (trouble: string) => void }} props
  */
 function Cancel({ call, fail }) {
-  const [state, setState] = useState(/** @type {'idle' | 'sure' | 'sent'} */ ('idle'));
+  const [state, setState] = useState(() => /** @type {'idle' | 'sure' | 'sent'} */ ('idle'));
   useEffect(() => {
     if (state !== 'sure') return undefined;
     const timer = window.setTimeout(() => setState('idle'), SURE_MS);

@@ -43,7 +43,10 @@ function Day({ day, nowMs }) {
   const startMs = Date.parse(day.started_at);
   const endMs = Date.parse(day.resets_at);
   const share = Math.min(1, Math.max(0, (nowMs - startMs) / (endMs - startMs)));
-  return html`<p class="day" title=${`Google's day ends at midnight Pacific: ${exact(day.resets_at)}`}>
+  return html`<p
+    class="day"
+    title=${`Google's day ends at midnight Pacific: ${exact(day.resets_at)}`}
+  >
     <span class="day-track" aria-hidden="true"><i style=${{ width: `${share * 100}%` }}></i></span>
     <span><b>${clockFace(endMs - nowMs)}</b> to midnight Pacific</span>
   </p>`;
@@ -82,12 +85,14 @@ function Partition({ partition, nowMs }) {
       </button>
     </header>
     ${cooldowns.map((cooldown) => html`<${Cooldown} cooldown=${cooldown} nowMs=${nowMs} />`)}
-    ${isEditing
-      ? html`<${LimitForm} partition=${partition} close=${() => setEditing(false)} />`
-      : windows.map(
-          (window) =>
-            html`<${Gauge} key=${window.policy} window=${window} of=${name} nowMs=${nowMs} />`,
-        )}
+    ${
+      isEditing
+        ? html`<${LimitForm} partition=${partition} close=${() => setEditing(false)} />`
+        : windows.map(
+            (window) =>
+              html`<${Gauge} key=${window.policy} window=${window} of=${name} nowMs=${nowMs} />`,
+          )
+    }
     ${windows.length === 0 && html`<p class="quiet">No limit is configured for this model.</p>`}
   </article>`;
 }
@@ -121,9 +126,11 @@ function Gauge({ window, of, nowMs }) {
     <span class="gauge-numbers" title=${words}>
       <b>${amount(used, unit)}</b>${limit === null ? ' / no limit' : ` / ${amount(limit, unit)}`}
     </span>
-    ${limit === null
-      ? html`<span class="bar is-open" aria-hidden="true"></span>`
-      : html`<${Bar} window=${window} limit=${limit} name=${`${name}, ${of}`} words=${words} />`}
+    ${
+      limit === null
+        ? html`<span class="bar is-open" aria-hidden="true"></span>`
+        : html`<${Bar} window=${window} limit=${limit} name=${`${name}, ${of}`} words=${words} />`
+    }
     <${Source} window=${window} />
     <span class="gauge-next">${nextFreeAt !== null && nextSlot(nextFreeAt, nowMs)}</span>
   </div>`;

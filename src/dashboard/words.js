@@ -1,4 +1,8 @@
 const NUMBERS = new Intl.NumberFormat('en-US', { maximumFractionDigits: 4 });
+const CENTS = new Intl.NumberFormat('en-US', {
+  minimumFractionDigits: 2,
+  maximumFractionDigits: 2,
+});
 const ROUNDED = new Intl.NumberFormat('en-US', { maximumFractionDigits: 1 });
 const SHORT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
 const ZONE = new Intl.DateTimeFormat('en-GB', { timeZoneName: 'short' });
@@ -47,15 +51,14 @@ export function amount(count, unit) {
 }
 
 /**
- * Two places from a dollar on, and as many as it takes to see something below.
+ * Cents, and hundredths of them below ten cents, as calls cost.
  *
  * @param {number} usd
  */
 export function dollars(usd) {
   if (usd === 0) return '$0';
   if (usd < 0.0001) return '<$0.0001';
-  if (usd < 1) return `$${usd.toFixed(4).replace(/0{1,2}$/, '')}`;
-  return `$${NUMBERS.format(Math.round(usd * 100) / 100)}`;
+  return usd < 0.1 ? `$${usd.toFixed(4)}` : `$${CENTS.format(usd)}`;
 }
 
 /**
