@@ -18,6 +18,7 @@ import { addSessions } from './sessions.ts';
 import { addSimulate } from './simulate.ts';
 import { addStatus } from './status.ts';
 import { styleFor } from './style.ts';
+import { addUsage } from './usage.ts';
 import { counted } from './words.ts';
 
 /** Runs the command that `argv` names (without node and script) and answers the exit code. */
@@ -72,6 +73,7 @@ export function createProgram(context: CliContext): Command {
   addCheck(program, context);
   addStatus(program, context);
   addExplain(program, context);
+  addUsage(program, context);
   addLimits(program, context);
   addReload(program, context);
   addSessions(program, context);

@@ -60,7 +60,18 @@ const ExplainBody = Type.Object(
 );
 
 const UsageQuery = Type.Object(
-  { by: Type.Optional(Type.Enum(['model', 'agent', 'project', 'day'])) },
+  {
+    by: Type.Optional(Type.Enum(['model', 'agent', 'project', 'day'])),
+    since: Type.Optional(
+      Type.String({
+        maxLength: 10,
+        description: 'First day in Los Angeles, YYYY-MM-DD, or so many days with today, as 7d.',
+      }),
+    ),
+    until: Type.Optional(
+      Type.String({ maxLength: 10, description: 'Last day, YYYY-MM-DD; today unless told.' }),
+    ),
+  },
   { additionalProperties: false },
 );
 
@@ -103,7 +114,8 @@ export function registerAdminRoutes(app: FastifyInstance, options: AdminRoutesOp
         response: { 200: answers('One row for each key.', UsageSchema) },
       },
     },
-    ({ query }) => control.usage(query.by ?? 'model'),
+    ({ query: { by = 'model', since = null, until = null } }) =>
+      control.usage({ by, since, until }),
   );
 }
 

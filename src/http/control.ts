@@ -23,9 +23,18 @@ export interface Control {
   /** False when nothing with this id waits. */
   cancelQueued(id: string): boolean;
   reload(): ReloadView;
-  usage(by: UsageView['by']): UsageView;
+  /** `since` and `until` as the caller wrote them; BAD_REQUEST names the one that is no day. */
+  usage(query: UsageQuery): UsageView;
   /** Null when calls can be taken; else why not. */
   unreadyReason(): string | null;
+}
+
+export interface UsageQuery {
+  readonly by: UsageView['by'];
+  /** A Pacific day, YYYY-MM-DD, or so many days with today, as 7d; null for as far back as is kept. */
+  readonly since: string | null;
+  /** The last day, YYYY-MM-DD; null for today. */
+  readonly until: string | null;
 }
 
 export interface ExplainQuery {

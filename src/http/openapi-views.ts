@@ -268,19 +268,24 @@ export const ReloadSchema = viewSchema<ReloadView>()(
   ),
 );
 
+const usageSums = () => ({
+  requests: count(),
+  input_tokens: count(),
+  output_tokens: count(),
+  usd: units(),
+});
+const day = (description: string) =>
+  ({ format: 'date', description, examples: ['2026-11-30'] }) as const;
+
 export const UsageSchema = viewSchema<UsageView>()(
   Type.Object(
     {
       by: Type.Enum(['model', 'agent', 'project', 'day']),
-      rows: Type.Array(
-        Type.Object({
-          key: Type.String(),
-          requests: count(),
-          input_tokens: count(),
-          output_tokens: count(),
-          usd: units(),
-        }),
-      ),
+      since: textOrNull(day('First day; null for as far back as is kept.')),
+      until: Type.String(day('Last day.')),
+      zone: Type.String({ description: 'Whose midnight ends a day.' }),
+      rows: Type.Array(Type.Object({ key: Type.String(), ...usageSums() })),
+      total: Type.Object(usageSums()),
     },
     { title: 'Usage' },
   ),

@@ -183,16 +183,31 @@ export interface ReloadView {
   readonly restart_needed: readonly string[];
 }
 
-/** GET /usage: { by, rows } */
+/** GET /usage: sums over whole days of Google's quota zone. */
 export interface UsageView {
   readonly by: 'model' | 'agent' | 'project' | 'day';
-  readonly rows: readonly {
-    readonly key: string;
-    readonly requests: number;
-    readonly input_tokens: number;
-    readonly output_tokens: number;
-    readonly usd: number;
-  }[];
+  /** First day, YYYY-MM-DD; null for as far back as is kept. */
+  readonly since: string | null;
+  /** Last day, YYYY-MM-DD. */
+  readonly until: string;
+  /** IANA name of the zone whose midnight ends a day. */
+  readonly zone: string;
+  /** The most requests first, and days the newest first; at most 1,000. */
+  readonly rows: readonly UsageRowView[];
+  /** Of all calls of these days, also those of rows beyond the 1,000. */
+  readonly total: UsageSumView;
+}
+
+export interface UsageSumView {
+  readonly requests: number;
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+  /** At the prices of the day of each call; 0 for a model without a price. */
+  readonly usd: number;
+}
+
+export interface UsageRowView extends UsageSumView {
+  readonly key: string;
 }
 
 /** GET /exchanges: { exchanges: ExchangeView[] }. Nothing of what was asked or answered is in it. */

@@ -24,6 +24,7 @@ import type { Scheduler } from '../queue/scheduler.ts';
 import type { WaitingState } from '../queue/waiting-state.ts';
 import type { Store } from '../store/store.ts';
 import { QuotaDay, Truth } from './truth.ts';
+import { usageView } from './usage.ts';
 
 /** Refusals kept for people to look at. */
 const REFUSALS_KEPT = 50;
@@ -268,18 +269,9 @@ export function createOperator(options: OperatorOptions): Operator {
     queue: () => queueViews(waitingNow()),
     cancelQueued: (id) => scheduler.cancel(id),
     reload: () => configuration.reload(),
-    usage(by) {
+    usage(query) {
       scheduler.flush();
-      return {
-        by,
-        rows: store.learning.readUsage(by).map((row) => ({
-          key: row.key,
-          requests: row.exchanges,
-          input_tokens: row.input_tokens,
-          output_tokens: row.output_tokens,
-          usd: row.usd_micros / USD_MICROS,
-        })),
-      };
+      return usageView(query, store.learning, timeline.nowMs() + timeline.upstreamOffsetMs);
     },
     unreadyReason: () => (state.isDraining ? 'headgate is stopping' : null),
   };

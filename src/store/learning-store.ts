@@ -9,8 +9,11 @@ export interface LearningStore {
   readAliases(): ReadonlyMap<string, string>;
   writeAlias(alias: string, model: string, atMs: number): void;
   addUsage(row: UsageRow): void;
-  /** Sums by one column, the largest first; at most 1,000 rows. */
-  readUsage(by: UsageColumn): readonly UsageSum[];
+  /**
+   * Sums by one column: the largest first, and days the newest first; at most 1,000 rows. `total` is
+   * of all rows, also of those beyond. Reads the rollups of the days told, so a few ms for a year.
+   */
+  readUsage(by: UsageColumn, days?: UsageDays): UsageSums;
   /** Models that the upstream is known to have, by past answers. */
   answeredModels(): readonly Partition[];
   /** Drops rollups of days before `day` (YYYY-MM-DD). */
@@ -30,6 +33,18 @@ export interface UsageRow extends Partition {
 
 export type UsageColumn = 'day' | 'project' | 'model' | 'agent';
 
+/** Pacific dates, YYYY-MM-DD, both included; null is no bound. */
+export interface UsageDays {
+  readonly since: string | null;
+  readonly until: string | null;
+}
+
+export interface UsageSums {
+  readonly rows: readonly UsageSum[];
+  /** Its key is empty. */
+  readonly total: UsageSum;
+}
+
 export interface UsageSum {
   readonly key: string;
   readonly exchanges: number;
@@ -45,6 +60,29 @@ interface StoredCalibration {
   readonly sample_count: number;
   readonly histogram: string;
 }
+
+interface DayBounds {
+  readonly since: string;
+  readonly until: string;
+}
+
+/** Dates as text are ordered as dates are. */
+const FIRST_DAY = '0000-01-01';
+const LAST_DAY = '9999-12-31';
+
+/** coalesce: the sum of no rows at all is null. */
+const USAGE_SUMS = `coalesce(sum(exchanges), 0) AS exchanges,
+         coalesce(sum(input_tokens), 0) AS input_tokens,
+         coalesce(sum(output_tokens), 0) AS output_tokens,
+         coalesce(sum(usd_micros), 0) AS usd_micros`;
+
+const NO_USAGE: UsageSum = {
+  key: '',
+  exchanges: 0,
+  input_tokens: 0,
+  output_tokens: 0,
+  usd_micros: 0,
+};
 
 export function createLearningStore(connection: Connection): LearningStore {
   const calibration = connection.prepare<[], StoredCalibration>('SELECT * FROM calibration');
@@ -68,11 +106,14 @@ export function createLearningStore(connection: Connection): LearningStore {
        usd_micros = usd_micros + excluded.usd_micros`,
   );
   const usageBy = (column: UsageColumn) =>
-    connection.prepare<[], UsageSum>(
-      `SELECT ${column} AS key, sum(exchanges) AS exchanges, sum(input_tokens) AS input_tokens,
-         sum(output_tokens) AS output_tokens, sum(usd_micros) AS usd_micros
-       FROM usage_rollup GROUP BY ${column} ORDER BY exchanges DESC LIMIT 1000`,
+    connection.prepare<[DayBounds], UsageSum>(
+      `SELECT ${column} AS key, ${USAGE_SUMS}
+       FROM usage_rollup WHERE day BETWEEN @since AND @until GROUP BY ${column}
+       ORDER BY ${column === 'day' ? 'day DESC' : `exchanges DESC, ${column}`} LIMIT 1000`,
     );
+  const usageTotal = connection.prepare<[DayBounds], UsageSum>(
+    `SELECT '' AS key, ${USAGE_SUMS} FROM usage_rollup WHERE day BETWEEN @since AND @until`,
+  );
   const usage = {
     day: usageBy('day'),
     project: usageBy('project'),
@@ -104,7 +145,13 @@ export function createLearningStore(connection: Connection): LearningStore {
     addUsage(row) {
       addUsage.run(row);
     },
-    readUsage: (by) => usage[by].all(),
+    readUsage(by, days = { since: null, until: null }) {
+      const bounds = { since: days.since ?? FIRST_DAY, until: days.until ?? LAST_DAY };
+      return {
+        rows: usage[by].all(bounds),
+        total: usageTotal.get(bounds) ?? NO_USAGE,
+      };
+    },
     answeredModels: () => answered.all(),
     pruneUsage(beforeDay) {
       prune.run(beforeDay);

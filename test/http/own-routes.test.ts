@@ -16,6 +16,9 @@ const CONFIG_PROBLEM = {
   hint: '',
 };
 
+const NO_SUMS = { requests: 0, input_tokens: 0, output_tokens: 0, usd: 0 };
+const NO_USAGE = { until: '2026-11-30', zone: 'America/Los_Angeles', rows: [], total: NO_SUMS };
+
 const LIMITS: LimitsView = { project: 'default', model: 'm', windows: [], max_concurrent: null };
 
 t.test('views are answered as the control gives them', async (t) => {
@@ -26,7 +29,7 @@ t.test('views are answered as the control gives them', async (t) => {
       status: () => ({ version: '1.2.3', banners: ['shadow mode'] }) as unknown as StatusView,
       limits: () => [LIMITS],
       queue: () => [],
-      usage: (by) => ({ by, rows: [] }),
+      usage: ({ by, since }) => ({ ...NO_USAGE, by, since }),
       reload: () => ({ result: 'unchanged', file: null, hash: 'x', restart_needed: [] }),
     },
   });
@@ -36,8 +39,8 @@ t.test('views are answered as the control gives them', async (t) => {
     'GET /queue': { queue: [] },
     'GET /queue/': { queue: [] },
     'GET //queue': { queue: [] },
-    'GET /usage': { by: 'model', rows: [] },
-    'GET /usage?by=day': { by: 'day', rows: [] },
+    'GET /usage': { ...NO_USAGE, by: 'model', since: null },
+    'GET /usage?by=day&since=7d': { ...NO_USAGE, by: 'day', since: '7d' },
     'POST /reload': { result: 'unchanged', file: null, hash: 'x', restart_needed: [] },
     'GET /livez': { status: 'live' },
     'GET /readyz': { status: 'ready' },

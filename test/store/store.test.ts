@@ -243,7 +243,7 @@ t.test('a database that cannot be used is refused with what to do', async (t) =>
   t.match(refusal(join(text, 'below')), { reason: 'DATABASE_UNAVAILABLE', where: 'storage.path' });
 });
 
-t.test('usage is summed per day and read by any column', async (t) => {
+t.test('usage is summed per day and read by any column, over any days', async (t) => {
   const store = open(':memory:', new ManualClock());
   const row = {
     day: '2026-01-15',
@@ -258,14 +258,26 @@ t.test('usage is summed per day and read by any column', async (t) => {
   for (const more of [{}, { agent: 'bob' }, { day: '2026-01-14', model: 'n' }]) {
     store.learning.addUsage({ ...row, ...more });
   }
-  t.match(store.learning.readUsage('agent'), [
-    { key: 'amy', exchanges: 2, input_tokens: 20, output_tokens: 4, usd_micros: 10 },
-    { key: 'bob', exchanges: 1 },
-  ]);
+  t.match(store.learning.readUsage('agent'), {
+    rows: [
+      { key: 'amy', exchanges: 2, input_tokens: 20, output_tokens: 4, usd_micros: 10 },
+      { key: 'bob', exchanges: 1 },
+    ],
+    total: { exchanges: 3, input_tokens: 30, output_tokens: 6, usd_micros: 15 },
+  });
+  const keys = (since: string | null, until: string | null) => {
+    const { rows, total } = store.learning.readUsage('day', { since, until });
+    return [...rows.map(({ key }) => key), total.exchanges];
+  };
+  t.same(keys(null, null), ['2026-01-15', '2026-01-14', 3], 'days the newest first');
+  t.same(keys('2026-01-15', null), ['2026-01-15', 2]);
+  t.same(keys(null, '2026-01-14'), ['2026-01-14', 1]);
+  t.same(keys('2026-01-14', '2026-01-15'), ['2026-01-15', '2026-01-14', 3]);
+  t.same(keys('2026-01-16', null), [0]);
   store.learning.pruneUsage('2026-01-15');
-  t.match(store.learning.readUsage('day'), [{ key: '2026-01-15', exchanges: 2 }]);
+  t.match(store.learning.readUsage('day').rows, [{ key: '2026-01-15', exchanges: 2 }]);
   t.same(
-    store.learning.readUsage('model').map(({ key }) => key),
+    store.learning.readUsage('model').rows.map(({ key }) => key),
     ['m'],
   );
   store.close();
