@@ -102,9 +102,16 @@ export function createGeminiRelay(
 
   function take(call: PassedCall, endpoint: Endpoint, arrival: Arrival): void {
     const held = heldBytes.open();
-    // Not of the request: that closes as soon as its body has been read.
-    arrival.response.once('close', () => held.close());
-    readBody(arrival.request, {
+    const { response, request } = arrival;
+    const release = (): void => {
+      request.socket.off('close', release);
+      held.close();
+    };
+    // Not of the request: that closes as soon as its body has been read. And of the connection too,
+    // since a response that waits behind another on it never closes once the client has left.
+    response.once('close', release);
+    request.socket.once('close', release);
+    readBody(request, {
       clock,
       budget,
       held,
@@ -112,7 +119,7 @@ export function createGeminiRelay(
       done(body, bodyBytes, facts) {
         const whole = { ...call, body, bodyBytes };
         try {
-          exchange.take(whole, facts, endpoint, createReplySink(arrival.response));
+          exchange.take(whole, facts, endpoint, createReplySink(response));
         } catch (error) {
           refuse(asProxyError(error), endpoint, arrival);
         }

@@ -7,7 +7,7 @@ const RETRY_AFTER_MS = 10_000;
 export interface HeldShare {
   /** Takes it to `bytes`; the refusal when there is no room for so many. Never shrinks. */
   grow(bytes: number): ProxyError | null;
-  /** Gives everything back. */
+  /** Gives everything back, once and for all: nothing is taken after it. */
   close(): void;
 }
 
@@ -28,16 +28,19 @@ export class HeldBytes {
 
   open(): HeldShare {
     let own = 0;
+    let isClosed = false;
     return {
       grow: (bytes) => {
         const others = this.#bytes - own;
-        if (bytes <= own) return null;
+        // Taken after the end it would never be given back.
+        if (isClosed || bytes <= own) return null;
         if (others > 0 && others + bytes > this.#bytesMax()) return this.#full(others);
         this.#bytes = others + bytes;
         own = bytes;
         return null;
       },
       close: () => {
+        isClosed = true;
         this.#bytes -= own;
         own = 0;
       },
