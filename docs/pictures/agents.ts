@@ -8,6 +8,8 @@ interface Habit {
   /** Words of its prompts, at least and at most. */
   readonly words: readonly [number, number];
   readonly streams: boolean;
+  /** Calls that it has under way at once. */
+  readonly hands?: number;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -38,17 +40,20 @@ const HABITS: readonly Habit[] = [
   {
     name: 'nightly-import',
     model: 'gemini-2.5-flash-lite',
-    pauseMs: 3_000,
+    hands: 4,
+    pauseMs: 5_000,
     words: [40, 600],
     streams: false,
-    headers: { 'x-headgate-priority': 'batch', 'x-headgate-max-wait': '20s' },
+    headers: { 'x-headgate-priority': 'batch', 'x-headgate-max-wait': '14s' },
   },
 ];
 
 /** Sets everybody to work. They stop when told, and what they had under way is forgotten. */
 export function startAgents(url: string, clock: QuickClock, random: () => number): () => void {
   const stop = new AbortController();
-  for (const habit of HABITS) {
+  for (const habit of HABITS.flatMap((habit) =>
+    Array.from({ length: habit.hands ?? 1 }, () => habit),
+  )) {
     work(url, habit, { clock, random, signal: stop.signal }).catch((error: unknown) => {
       if (!stop.signal.aborted) throw error;
     });

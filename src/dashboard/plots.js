@@ -8,13 +8,16 @@ import { html, useEffect, useMemo, useState } from './view.js';
 /** The step that is under way is asked for again no more often than this. */
 const REFRESH_MS = 5_000;
 
+/** @returns {HistorySpan} */
+const firstSpan = () => 'hour';
+
 /**
  * The last hour by the minute, or the last day by the quarter of an hour.
  *
  * @param {{ minutes: number, newest: string | null }} props `newest` is the last call that ended.
  */
 export function Plots({ minutes, newest }) {
-  const [span, setSpan] = useState(() => /** @type {HistorySpan} */ ('hour'));
+  const [span, setSpan] = useState(firstSpan);
   const history = useHistory(span, minutes, newest);
   const scheme = useScheme();
   return html`<section aria-labelledby="plots-title">

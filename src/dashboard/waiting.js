@@ -93,13 +93,16 @@ function Row({ call, nowMs, fail }) {
   </tr>`;
 }
 
+/** @returns {'idle' | 'sure' | 'sent'} */
+const notPressed = () => 'idle';
+
 /**
  * Rows move while one aims at them, so the first press only asks.
  *
  * @param {{ call: QueuedView, fail: (trouble: string) => void }} props
  */
 function Cancel({ call, fail }) {
-  const [state, setState] = useState(() => /** @type {'idle' | 'sure' | 'sent'} */ ('idle'));
+  const [state, setState] = useState(notPressed);
   useEffect(() => {
     if (state !== 'sure') return undefined;
     const timer = window.setTimeout(() => setState('idle'), SURE_MS);
