@@ -3,8 +3,11 @@ import { codingOf } from '../gemini/content-coding.ts';
 import { endToEnd, headerValue, setHeader } from '../gemini/headers.ts';
 import type { Upstream } from './upstream.ts';
 
-/** Larger bodies are not sent twice just to be counted. */
-const BODY_BYTES_MAX = 1_048_576;
+/**
+ * Larger bodies are not sent twice just to be counted: over a slow line that takes longer than the
+ * count may, and joining them to be wrapped would hold up the event loop, 100 MB for some 80 ms.
+ */
+export const COUNTABLE_BYTES_MAX = 1_048_576;
 const TIMEOUT_MS = 2_000;
 /** Answers are a few hundred bytes. */
 const ANSWER_BYTES_MAX = 65_536;
@@ -26,7 +29,10 @@ export interface CountableCall {
  * minute, free). Answers null where that fails: the ceiling stands then. Never rejects.
  */
 export interface TokenCounter {
-  /** A way to count this call; null where there is none. */
+  /**
+   * A way to count this call; null where there is none: for methods without a count, for bodies over
+   * COUNTABLE_BYTES_MAX, and for packed ones.
+   */
   counterFor(call: CountableCall): (() => Promise<number | null>) | null;
 }
 
@@ -51,7 +57,7 @@ export function createTokenCounter(options: { upstream: Upstream; clock: Clock }
   return {
     counterFor(call) {
       const target = countTokensPath(call.path);
-      if (target === null || call.bodyBytes > BODY_BYTES_MAX) return null;
+      if (target === null || call.bodyBytes > COUNTABLE_BYTES_MAX) return null;
       // What is wrapped around the body would have to be packed with it.
       if (codingOf(headerValue(call.headers, 'content-encoding')) !== null) return null;
       return () => count(call, target.path, target.model);
