@@ -30,7 +30,7 @@ export interface DaemonClient {
 }
 
 /** Where headgate listens unless told. */
-const DEFAULT_URL = 'http://127.0.0.1:4290';
+export const DEFAULT_URL = 'http://127.0.0.1:4290';
 const CONNECT_MS_MAX = 3_000;
 /** Answers come from memory; a daemon that takes longer is stuck. */
 const ANSWER_MS_MAX = 15_000;

@@ -9,6 +9,7 @@ import { CommandFailure, type CliContext, EXIT_CODES, printLine } from './contex
 import { addContinue, continueSession } from './continue.ts';
 import { addHiddenContinueOptions, continueFlagIn, type ContinueFlags } from './continue-flags.ts';
 import { addDemo } from './demo.ts';
+import { addDoctor } from './doctor.ts';
 import { addEnv } from './env.ts';
 import { addExplain } from './explain.ts';
 import { addLimits } from './limits.ts';
@@ -79,6 +80,7 @@ export function createProgram(context: CliContext): Command {
   addSessions(program, context);
   addContinue(program, context);
   addEnv(program, context);
+  addDoctor(program, context);
   addSimulate(program, context);
   return program;
 }
