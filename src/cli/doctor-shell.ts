@@ -46,10 +46,13 @@ function hintFor(client: string): string {
 function isSameOrigin(a: string, b: string): boolean {
   if (!URL.canParse(a) || !URL.canParse(b)) return false;
   const [one, other] = [new URL(a), new URL(b)];
-  const nameOf = ({ hostname }: URL) => (LOOPBACK.has(hostname) ? 'localhost' : hostname);
   return (
     one.protocol === other.protocol && one.port === other.port && nameOf(one) === nameOf(other)
   );
+}
+
+function nameOf({ hostname }: URL): string {
+  return LOOPBACK.has(hostname) ? 'localhost' : hostname;
 }
 
 const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]']);

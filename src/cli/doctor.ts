@@ -91,7 +91,12 @@ async function admit(context: CliContext, flags: DoctorFlags): Promise<Patient> 
   let status: StatusView | null = null;
   let trouble: CommandFailure | null = null;
   try {
-    status = await client.ask<StatusView>('GET', '/status');
+    const answer = await client.ask<Partial<StatusView>>('GET', '/status');
+    // Anything may answer at that port, and in JSON too.
+    if (!isStatus(answer)) {
+      throw new CommandFailure('unreachable', `what answers at ${address.url} is not headgate`);
+    }
+    status = answer;
   } catch (error) {
     if (!(error instanceof CommandFailure)) throw error;
     trouble = error;
@@ -102,6 +107,11 @@ async function admit(context: CliContext, flags: DoctorFlags): Promise<Patient> 
   const theirs = status?.config.file ?? null;
   const isOther = flags.config === undefined && theirs !== null && existsSync(theirs);
   return { ...(isOther ? configOf(context, theirs) : here), address, status, trouble };
+}
+
+function isStatus(answer: Partial<StatusView>): answer is StatusView {
+  const { version, config, upstream, database } = answer;
+  return [version, config, upstream, database].every((part) => part !== undefined);
 }
 
 function configOf({ env, cwd }: CliContext, file: string | null) {
