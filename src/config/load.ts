@@ -6,7 +6,14 @@ import type { LoadedConfig } from './loaded.ts';
 import { locateConfig, stateDirectory, type ConfigLocation } from './locate.ts';
 import { ConfigError, type Problem } from './problems.ts';
 import { CONFIG_SCHEMA, LOG_LEVELS, type ConfigFile } from './schema.ts';
-import { cooldownOf, projectsOf, queueOf, rateLimitsOf, sessionsOf } from './sections.ts';
+import {
+  cooldownOf,
+  projectsOf,
+  queueOf,
+  rateLimitsOf,
+  sessionsOf,
+  tracingOf,
+} from './sections.ts';
 import { emptyDocument, readFault, readPrices, resolvePath, type Reading } from './sources.ts';
 import { readTls } from './tls.ts';
 import { validate } from './validate.ts';
@@ -85,6 +92,7 @@ function assemble(
   const state = stateDirectory(reading.env);
   const { path } = written.storage;
   const tls = readTls(reading, written.tls);
+  const tracing = tracingOf(reading, written.tracing);
   return {
     file: location.file,
     hash: '',
@@ -96,12 +104,19 @@ function assemble(
       token,
       tls?.key ?? null,
       ...[...projects.values()].flatMap(({ keys }) => keys),
+      ...secretsIn(tracing?.headers ?? {}),
     ].filter((secret) => secret !== null),
     watchedFiles: reading.watchedFiles,
     listen: toListen(reading, { written: written.listen, flag: flags.listen, token }),
     tls,
     simulate: flags.simulate ?? false,
-    upstream: { baseUrl: toBaseUrl(reading, written.upstream.base_url), apiKey },
+    upstream: {
+      baseUrl: toBaseUrl(reading, ['upstream', 'base_url'], {
+        text: written.upstream.base_url,
+        keyPlace: 'upstream.api_key',
+      }),
+      apiKey,
+    },
     rateLimits,
     projects,
     cooldown: written.cooldown === null ? null : cooldownOf(reading, written.cooldown),
@@ -118,6 +133,7 @@ function assemble(
       eventsMs: toDuration(reading, ['retention', 'events'], written.retention.events),
       rollupsMs: toDuration(reading, ['retention', 'rollups'], written.retention.rollups),
     },
+    tracing,
     log: { ...written.log, level: logLevel(reading, written.log.level, flags.logLevel) },
   };
 }
@@ -150,7 +166,22 @@ function hashOf(config: LoadedConfig): string {
   return createHash('sha256').update(plain).digest('hex').slice(0, 12);
 }
 
-const SECRET_OR_PLACE = new Set(['apiKey', 'token', 'key', 'keys', 'source', 'warnings']);
+const SECRET_OR_PLACE = new Set([
+  'apiKey',
+  'token',
+  'key',
+  'keys',
+  'headers',
+  'source',
+  'warnings',
+]);
+
+/** Shorter values of headers are names of tenants and the like, which also stand in other places. */
+const HEADER_SECRET_LENGTH_MIN = 12;
+
+function secretsIn(headers: Readonly<Record<string, string>>): string[] {
+  return Object.values(headers).filter(({ length }) => length >= HEADER_SECRET_LENGTH_MIN);
+}
 
 /** A value whose variable is missing is wrong in every other way too; once is enough. */
 function isNews(told: readonly Problem[]): (problem: Problem) => boolean {

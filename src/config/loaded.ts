@@ -55,10 +55,23 @@ export interface LoadedConfig {
     readonly allowedOrigins: readonly string[];
   };
   readonly retention: { readonly eventsMs: number; readonly rollupsMs: number };
+  /** Null without a collector. */
+  readonly tracing: TracingConfig | null;
   readonly log: {
     readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
     readonly format: 'auto' | 'json' | 'pretty';
   };
+}
+
+/** Where spans go. */
+export interface TracingConfig {
+  /** The whole URL that they are posted to. */
+  readonly url: string;
+  /** May hold the collector's key. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** In [0, 1]; holds for calls whose client has no trace. */
+  readonly sampleRatio: number;
+  readonly serviceName: string;
 }
 
 export interface ListenAddress {

@@ -229,6 +229,29 @@ const ADMIN = section('Who may talk to headgate.', {
   ),
 });
 
+const TRACING = section(
+  'A span for each counted call, sent to an OpenTelemetry collector. Spans hold no key, prompt or answer.',
+  {
+    otlp_endpoint: textOrNull(
+      'Where to send them, as OTLP over HTTP with JSON: http://127.0.0.1:4318, to which /v1/traces is added. null or empty: no traces. ${OTEL_EXPORTER_OTLP_ENDPOINT:-} takes the address that other programs use.',
+    ),
+    headers: mapOf(
+      Type.String({ writeOnly: true, title: 'a string' }),
+      'Headers of each request to the collector, such as its key. Take them from the environment.',
+      {},
+    ),
+    sample_ratio: Type.Number({
+      minimum: 0,
+      maximum: 1,
+      default: 1,
+      title: 'a number from 0 to 1',
+      description:
+        'Share of the calls to trace. A call whose client has a trace of its own is traced when that is.',
+    }),
+    service_name: text('service.name of the spans.', 'headgate'),
+  },
+);
+
 const TLS_PAIR = Type.Object(
   {
     cert: Type.String({
@@ -283,6 +306,7 @@ export const CONFIG_SCHEMA = Type.Object(
       events: duration('Single calls, for the last day of /usage and the dashboard.', '25h'),
       rollups: duration('Daily sums.', '400d'),
     }),
+    tracing: TRACING,
     log: section('The log on stderr. It holds no key, prompt or answer.', {
       level: choice(LOG_LEVELS, 'Least level that is written.', 'info'),
       format: choice(

@@ -1,3 +1,4 @@
+import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { join } from 'node:path';
 import type { CooldownConfig, LoadedConfig, ProjectConfig, RateLimits } from './loaded.ts';
 import { absolutePath, stateDirectory } from './locate.ts';
@@ -5,7 +6,7 @@ import { DEFAULT_KEY } from './patterns.ts';
 import type { ConfigFile } from './schema.ts';
 import { readProfile, readTables, resolvePath, type Reading } from './sources.ts';
 import { limitTable } from './tables.ts';
-import { toBytes, toDuration } from './values.ts';
+import { toBaseUrl, toBytes, toDuration } from './values.ts';
 
 /** SDKs insist on some key: this one means that the client brings none. */
 export const PLACEHOLDER_KEY = 'headgate';
@@ -134,6 +135,38 @@ export function sessionsOf(
         : fromFile(written.record_dir),
   };
 }
+
+export function tracingOf(
+  reading: Reading,
+  written: ConfigFile['tracing'],
+): LoadedConfig['tracing'] {
+  const endpoint = written.otlp_endpoint?.trim() ?? '';
+  if (endpoint === '') return null;
+  const { document, problems } = reading;
+  const baseUrl = toBaseUrl(reading, ['tracing', 'otlp_endpoint'], {
+    text: endpoint,
+    keyPlace: 'tracing.headers',
+  });
+  for (const [name, value] of Object.entries(written.headers)) {
+    try {
+      validateHeaderName(name);
+      validateHeaderValue(name, value);
+    } catch {
+      const message = 'no HTTP header can have this name or value';
+      problems.push(document.problem(['tracing', 'headers', name], message));
+    }
+  }
+  return {
+    // What other programs call the endpoint of traces has the path already.
+    url: baseUrl.endsWith(TRACES_PATH) ? baseUrl : `${baseUrl}${TRACES_PATH}`,
+    headers: written.headers,
+    sampleRatio: written.sample_ratio,
+    serviceName: written.service_name,
+  };
+}
+
+/** https://opentelemetry.io/docs/specs/otlp/#otlphttp-request */
+const TRACES_PATH = '/v1/traces';
 
 /** Where MassGen and Gemini CLI leave their logs. */
 const BUILT_IN_ROOTS = [

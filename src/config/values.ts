@@ -45,15 +45,18 @@ export function toListen(
   return address;
 }
 
-/** The upstream's URL without a trailing slash. */
-export function toBaseUrl({ document, problems }: Reading, text: string): string {
-  const path = ['upstream', 'base_url'];
+/** A URL below which paths are put, without a trailing slash. `keyPlace` is where its key belongs. */
+export function toBaseUrl(
+  { document, problems }: Reading,
+  path: Path,
+  { text, keyPlace }: { readonly text: string; readonly keyPlace: string },
+): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || (url.protocol !== 'https:' && url.protocol !== 'http:')) {
     const got = document.written(path) ?? text;
     problems.push(document.problem(path, `expected an http or https URL, got ${got}`));
   } else if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '') {
-    const hint = 'Keys belong into upstream.api_key';
+    const hint = `Keys belong into ${keyPlace}`;
     problems.push(
       document.problem(path, 'a base URL has no user, password, query or fragment', hint),
     );
