@@ -5,7 +5,7 @@ import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import type { LoadedConfig } from './config/loaded.ts';
 import { ProxyError } from './errors.ts';
-import type { ExchangeRecord } from './exchange/call.ts';
+import type { ExchangeMarks, ExchangeRecord } from './exchange/call.ts';
 import { Exchange } from './exchange/exchange.ts';
 import type { EdgeRefusal } from './http/gemini-routes.ts';
 import type { HttpServer } from './http/server.ts';
@@ -30,6 +30,8 @@ import { makeScenario } from './simulator/scenario.ts';
 import type { Simulator } from './simulator/simulator.ts';
 import { startSimulator } from './simulator/simulator.ts';
 import { openStore } from './store/store.ts';
+import type { Tracing } from './tracing/tracing.ts';
+import { createTracing } from './tracing/tracing.ts';
 import { createLiveUpstream } from './upstream/live-upstream.ts';
 import { createUpstream } from './upstream/undici-upstream.ts';
 import { VERSION } from './version.ts';
@@ -74,7 +76,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { clock = systemClock, random = Math.random } = options;
   const parts = buildParts({ ...options, clock });
   const { configuration, store, exchange, scheduler, chores, upstream, live, names, state } = parts;
-  const { desk, conversations, page, note } = parts;
+  const { desk, conversations, page, note, tracing } = parts;
   const { simulate = configuration.current.simulate, scenario = makeScenario() } = options;
   let simulator: Simulator | null = null;
   let server: HttpServer;
@@ -101,6 +103,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const applied = () => {
     names.mergeConfigured(configuration.current.rateLimits.aliases.keys());
     scheduler.rematch();
+    tracing.apply();
   };
   applied();
   configuration.watch(applied);
@@ -129,6 +132,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     page.writeSamples();
     scheduler.flush();
     store.close();
+    await tracing.close();
     await upstream.close();
     await simulator?.close();
   }
@@ -150,15 +154,16 @@ function buildParts(options: BuildOptions) {
   const { clock, logger } = options;
   const engine = buildEngine(options);
   const { state, configuration, store, calibration, names, scheduler, metrics, journal } = engine;
-  const { rulesOf, note } = engine;
+  const { rulesOf, note, tracing } = engine;
   const { ledger, learning, timeline } = store;
   const upstream = createUpstream();
   const live = createLiveUpstream();
-  const record = (ended: ExchangeRecord) => {
+  const record = (ended: ExchangeRecord, marks: ExchangeMarks) => {
     metrics.recordExchange(ended);
     operator.note(ended);
     page.add(ended);
-    journal.record(ended);
+    journal.record(ended, marks);
+    tracing.note(ended, marks);
     const row = usageRowOf(ended, timeline.nowMs() + timeline.upstreamOffsetMs);
     if (row !== null) note(() => learning.addUsage(row));
   };
@@ -243,6 +248,7 @@ function buildEngine({ load, clock, logger }: BuildOptions) {
   });
   const { ledger, learning, timeline } = store;
   const journal = createJournal({ logger, timeline });
+  const tracing = buildTracing({ clock, logger }, configuration, metrics);
   const note = (write: () => void) => scheduler.note(write);
   const names = new ModelNames({
     settings: () => configuration.settings,
@@ -281,7 +287,25 @@ function buildEngine({ load, clock, logger }: BuildOptions) {
     rulesOf,
     scheduler,
     calibration,
+    tracing,
   };
+}
+
+/** Traces of ended calls, while the configuration asks for them. */
+function buildTracing(
+  { clock, logger }: Pick<BuildOptions, 'clock' | 'logger'>,
+  configuration: Configuration,
+  metrics: Metrics,
+): Tracing {
+  return createTracing({
+    clock,
+    version: VERSION,
+    settings: () => configuration.current.tracing,
+    upstreamUrl: () => configuration.settings.upstreamBaseUrl,
+    secrets: () => configuration.current.secrets,
+    count: (result, calls) => metrics.recordTraces(result, calls),
+    warn: (message) => logger.warn(message),
+  });
 }
 
 /** Opens the address, to everything that the parts can answer. */

@@ -60,6 +60,14 @@ export type Outcome =
   /** No answer, or one cut short. */
   | 'failed';
 
+/** What is known of an ended exchange besides its record, for whoever links it to other work. */
+export interface ExchangeMarks {
+  /** All headers of the client's, flat: they hold its keys, so nobody keeps them. */
+  readonly headers: readonly string[];
+  /** The model's name as the answer told it; null where it told none. */
+  readonly modelVersion: string | null;
+}
+
 /** The one fact that log, metrics, events and usage are made from. */
 export interface ExchangeRecord {
   readonly requestId: string;

@@ -364,9 +364,9 @@ export class CountedExchange implements RunningExchange {
     if (known !== null && call.agentName === null) names.free(known.agent);
     const durationMs = clock.monotonicMs() - call.receivedAtMs;
     const requestedModel = known?.requestedModel ?? endpoint.model ?? '';
-    const usage = this.#answer?.usage ?? null;
+    const { usage = null, modelVersion = null } = this.#answer ?? {};
     const model = known === null ? requestedModel : resolveModel(requestedModel);
-    events.record({
+    const record = {
       requestId: call.requestId,
       startedWallMs: clock.wallMs() - durationMs,
       project: known?.project ?? 'default',
@@ -392,6 +392,7 @@ export class CountedExchange implements RunningExchange {
       rejections: this.#rejections,
       requestBytes: call.bodyBytes,
       responseBytes: this.#responseBytes,
-    });
+    };
+    events.record(record, { headers: call.headers, modelVersion });
   }
 }

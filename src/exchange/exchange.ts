@@ -8,7 +8,7 @@ import type { Partition, QuotaRules } from '../quota/policy.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import type { AgentNames } from './agent-names.ts';
 import { createAgentNames } from './agent-names.ts';
-import type { ExchangeRecord, InboundCall, ReplySink } from './call.ts';
+import type { ExchangeMarks, ExchangeRecord, InboundCall, ReplySink } from './call.ts';
 import { CountedExchange } from './counted-exchange.ts';
 import { createKnownResources } from './known-resources.ts';
 import type { KnownResources } from './known-resources.ts';
@@ -29,7 +29,7 @@ const SWEEP_MS = 250;
 /** What exchanges tell besides their record. */
 export interface ExchangeEvents {
   /** Once per exchange, when it has ended. */
-  readonly record: (record: ExchangeRecord) => void;
+  readonly record: (record: ExchangeRecord, marks: ExchangeMarks) => void;
   readonly parked: (partition: Partition, cooldown: Cooldown) => void;
   readonly learned: (partition: Partition, policy: string, limit: LearnedLimit) => void;
   readonly aliased: (alias: string, model: string) => void;

@@ -350,7 +350,7 @@ export class LiveExchange implements RunningExchange {
     const atMs = clock.monotonicMs();
     const durationMs = atMs - call.receivedAtMs;
     const upstreamMs = this.#dispatchedAtMs === null ? 0 : atMs - this.#dispatchedAtMs;
-    events.record({
+    const record = {
       requestId: call.requestId,
       startedWallMs: clock.wallMs() - durationMs,
       project: known?.project ?? 'default',
@@ -376,7 +376,8 @@ export class LiveExchange implements RunningExchange {
       rejections: this.#rejections,
       requestBytes: this.#requestBytes,
       responseBytes: this.#responseBytes,
-    });
+    };
+    events.record(record, { headers: call.headers, modelVersion: null });
   }
 }
 

@@ -199,7 +199,7 @@ export class PassedExchange implements RunningExchange {
     const { clock, events, running } = this.#context;
     running.delete(this);
     const durationMs = clock.monotonicMs() - this.#parts.call.receivedAtMs;
-    events.record({
+    const record = {
       requestId: this.#parts.call.requestId,
       startedWallMs: clock.wallMs() - durationMs,
       project: 'default',
@@ -225,6 +225,7 @@ export class PassedExchange implements RunningExchange {
       rejections: [],
       requestBytes: 0,
       responseBytes: this.#responseBytes,
-    });
+    };
+    events.record(record, { headers: this.#parts.call.headers, modelVersion: null });
   }
 }

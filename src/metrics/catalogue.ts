@@ -136,6 +136,12 @@ function ofDaemon(registers: Registry[]) {
       labelNames: ['format', 'outcome'],
       registers,
     }),
+    traces: new Counter({
+      name: 'headgate_traces_total',
+      help: 'Calls whose spans the OTLP endpoint took (sent), or did not take (dropped).',
+      labelNames: ['result'],
+      registers,
+    }),
     buildInfo: new Gauge({
       name: 'headgate_build_info',
       help: 'Always 1; the labels tell what is running.',

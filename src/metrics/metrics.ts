@@ -20,6 +20,8 @@ export interface Metrics {
   recordRefusal(reason: string): void;
   recordReload(result: 'applied' | 'unchanged' | 'failed'): void;
   recordContinuation(format: string, outcome: string): void;
+  /** Counts calls that were traced, by what became of their spans. */
+  recordTraces(result: 'sent' | 'dropped', calls: number): void;
   /** Gives a model its own label before it is seen, such as those of the stored usage. */
   learnModel(project: string, model: string): void;
   /** The exposition text. */
@@ -48,6 +50,7 @@ export function createMetrics({ version, snapshot }: MetricsOptions): Metrics {
     recordRefusal: (reason) => catalogue.refusals.inc({ reason }),
     recordReload: (result) => catalogue.configReloads.inc({ result }),
     recordContinuation: (format, outcome) => catalogue.sessionsContinued.inc({ format, outcome }),
+    recordTraces: (result, calls) => catalogue.traces.inc({ result }, calls),
     learnModel: (project, model) => labels.learn(project, model),
     render() {
       setGauges(catalogue, labels, snapshot());

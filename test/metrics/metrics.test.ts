@@ -55,6 +55,7 @@ t.test('every metric has its name and help, and Node its defaults', async (t) =>
     'cooldown_active',
     'config_reloads_total',
     'sessions_continued_total',
+    'traces_total',
     'build_info',
   ]) {
     t.match(text, `# HELP headgate_${name} `);

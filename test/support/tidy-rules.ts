@@ -25,6 +25,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   config: ['quota'],
   sessions: ['gemini'],
   metrics: ['exchange', 'quota'],
+  tracing: ['exchange', 'gemini'],
   http: ['exchange', 'sessions', 'metrics', 'quota', 'gemini', 'config'],
   operation: [
     'log.ts',
@@ -62,6 +63,7 @@ export const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'upstream',
     'config',
     'metrics',
+    'tracing',
     'http',
     'operation',
     'sessions',
@@ -77,6 +79,10 @@ const LIBRARY_HOME: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['metrics'],
   commander: ['cli'],
   pino: ['log.ts'],
+  '@opentelemetry/api': ['tracing'],
+  '@opentelemetry/exporter-trace-otlp-http': ['tracing'],
+  '@opentelemetry/resources': ['tracing'],
+  '@opentelemetry/sdk-trace-base': ['tracing'],
   ws: ['http', 'upstream', 'simulator'],
 };
 
