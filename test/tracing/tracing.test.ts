@@ -7,6 +7,7 @@ import { type Collector, type ReceivedSpan, startCollector } from '../support/co
 import { freePort } from '../support/daemon.ts';
 import {
   call,
+  generate,
   GENERATE,
   type Gate,
   type GateOptions,
@@ -198,6 +199,20 @@ t.test('a refusal, an error of the upstream and a client that left are errors', 
   t.equal(wholes[1]?.parentSpanId, SPAN_ID);
   t.notOk('http.response.status_code' in (wholes[2]?.attributes ?? {}));
   t.equal(named('headgate.upstream').length, 1, 'only the first got there');
+});
+
+t.test('a key that a client writes into a name is blacked out', async (t) => {
+  const key = 'AIzaSyA-a-key-that-nobody-may-see-0000000';
+  const own = 'only-we-know-that-this-is-one';
+  const config = { upstream: { api_key: own } };
+  const { collector, gate } = await tracedGate(t, { config });
+  await call(gate, generate(`gemini-${key}`), { body: saying('hi') });
+  await call(gate, `/agents/${own}${generate('gemini-x')}`, { body: saying('hi') });
+  await until(() => collector.spans.filter(({ kind }) => kind === CLIENT).length === 2);
+  await gate.stop();
+  t.notMatch(collector.bodies.join('\n'), key);
+  t.notMatch(collector.bodies.join('\n'), own);
+  t.match(collector.spans[0]?.name, 'gemini-[redacted]');
 });
 
 t.test("of the calls without a trace the ratio is taken, a client's own decides", async (t) => {
