@@ -5,6 +5,7 @@ import { ProxyError } from '../errors.ts';
 import { ScenarioError } from '../simulator/scenario.ts';
 import { VERSION } from '../version.ts';
 import { addCheck } from './check.ts';
+import { addCompletion } from './completion.ts';
 import { CommandFailure, type CliContext, EXIT_CODES, printLine } from './context.ts';
 import { addContinue, continueSession } from './continue.ts';
 import { addHiddenContinueOptions, continueFlagIn, type ContinueFlags } from './continue-flags.ts';
@@ -82,6 +83,7 @@ export function createProgram(context: CliContext): Command {
   addEnv(program, context);
   addDoctor(program, context);
   addSimulate(program, context);
+  addCompletion(program, context);
   return program;
 }
 
