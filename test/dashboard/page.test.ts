@@ -1,0 +1,197 @@
+import t from 'tap';
+import type { Page } from 'playwright-core';
+import { freePort } from '../support/daemon.ts';
+import { barriersOf, BROWSER, browserFor, isTooWide, visit } from '../support/dashboard.ts';
+import {
+  call,
+  GENERATE,
+  generate,
+  type Gate,
+  limitOf,
+  limits,
+  MODEL,
+  saying,
+  send,
+  startGate,
+  waiting,
+} from '../support/gate.ts';
+
+const browser = browserFor(t);
+
+const meterOf = (page: Page, model = MODEL) =>
+  page.getByRole('meter', { name: `Requests per minute, ${model}` });
+
+/** Somebody's call, answered. */
+async function ask(gate: Gate, agent: string, model = MODEL): Promise<void> {
+  const headers = { 'x-headgate-agent': agent };
+  const { status, text } = await call(gate, generate(model), { headers, body: saying('Hello') });
+  if (status !== 200) throw new Error(`${agent} was answered ${status}: ${text}`);
+}
+
+t.test('before the first call the page says how to point a client here', BROWSER, async (t) => {
+  const gate = await startGate(t);
+  const { page, faults } = await visit(t, await browser(), gate.url);
+  const steps = page.getByRole('region', { name: 'No call has come yet' });
+  await steps.waitFor();
+  const text = await steps.innerText();
+  t.match(text, `curl '${gate.url}/v1beta/models/`);
+  t.match(text, `export GOOGLE_GEMINI_BASE_URL='${gate.url}'`);
+  t.strictSame(await barriersOf(page), []);
+  await ask(gate, 'first');
+  await page.getByRole('cell', { name: 'first' }).waitFor();
+  t.equal(await steps.count(), 0, 'they go away with the first call');
+  t.strictSame(faults, []);
+});
+
+t.test('bars and rows move while calls run, and nothing else is asked for', BROWSER, async (t) => {
+  const gate = await startGate(t, { config: { rate_limits: limits({ rpm: 10 }) } });
+  await ask(gate, 'one');
+  const { page, faults } = await visit(t, await browser(), gate.url);
+  await meterOf(page).and(page.locator('[aria-valuenow="1"]')).waitFor();
+  await Promise.all([ask(gate, 'two'), ask(gate, 'two'), ask(gate, 'three')]);
+  await meterOf(page).and(page.locator('[aria-valuenow="4"]')).waitFor();
+  const rows = page.getByRole('region', { name: 'The last calls' }).locator('tbody tr');
+  await rows.nth(3).waitFor();
+  await page.getByLabel('Agent').selectOption('two');
+  await page.getByText('2 of 4').waitFor();
+  t.equal(await rows.count(), 2, 'only those that are asked for are shown');
+  await page.getByRole('img', { name: /^Requests: \d calls$/ }).waitFor();
+  await page.getByRole('button', { name: 'Last day' }).click();
+  await page.getByRole('img', { name: 'Requests: 4 calls' }).waitFor();
+  t.strictSame(faults, []);
+});
+
+t.test('a waiting call is cancelled from the page, and its client is told', BROWSER, async (t) => {
+  const gate = await startGate(t, { config: { rate_limits: limits({ rpm: 1 }) } });
+  await ask(gate, 'quick');
+  const sent = send(gate, GENERATE, {
+    headers: { 'x-headgate-agent': 'slow' },
+    body: saying('Hello'),
+  });
+  await waiting(gate, 1);
+  const { page, faults } = await visit(t, await browser(), gate.url);
+  const row = page.getByRole('row').filter({ hasText: 'requests per minute' });
+  await row.getByRole('cell', { name: 'slow', exact: true }).waitFor();
+  await row.getByRole('button', { name: 'Cancel the call of slow', exact: true }).click();
+  await row.getByRole('button', { name: 'Sure? Cancel the call of slow' }).click();
+  const answer = await sent.answer;
+  t.equal(answer.headers['x-headgate-refused'], 'CANCELLED');
+  await page.getByText('Nobody waits.').waitFor();
+  await page.getByRole('cell', { name: 'refused CANCELLED' }).waitFor();
+  t.strictSame(faults, []);
+});
+
+t.test('a limit is set and reset from the page', BROWSER, async (t) => {
+  const gate = await startGate(t, { config: { rate_limits: limits({ rpm: 5, tpm: 1000 }) } });
+  await ask(gate, 'one');
+  const { page, faults } = await visit(t, await browser(), gate.url);
+  const card = page.getByRole('article', { name: MODEL });
+  const open = card.getByRole('button', { name: `Limits of ${MODEL}` });
+  await open.click();
+  await card.getByLabel('Requests per minute').fill('7');
+  await card.getByRole('button', { name: 'Set', exact: true }).click();
+  await card.getByText('set live').waitFor();
+  t.match(await limitOf(gate, 'rpm'), { limit: 7, override: 7, configured: 5 });
+  t.match(await limitOf(gate, 'tpm'), { limit: 1000, override: null }, 'the other stays');
+  await page.getByText('rpm of gemini-2.5-flash is set live to 7').waitFor();
+  await meterOf(page).and(page.locator('[aria-valuemax="7"]')).waitFor();
+
+  await open.click();
+  await card.getByLabel('Requests per minute').fill('');
+  await card.getByRole('button', { name: 'Set', exact: true }).press('Enter');
+  await card
+    .locator('.gauge', { hasText: 'Requests per minute' })
+    .getByText('/ no limit')
+    .waitFor();
+  t.match(await limitOf(gate, 'rpm'), { limit: null, limit_source: 'override' });
+
+  await open.click();
+  await card.getByText('configured 5').waitFor();
+  t.strictSame(await barriersOf(page), [], 'the form is for everybody');
+  await card.getByRole('button', { name: 'Reset to configured' }).click();
+  await meterOf(page).and(page.locator('[aria-valuemax="5"]')).waitFor();
+  t.match(await limitOf(gate, 'rpm'), { limit: 5, override: null });
+  t.strictSame(faults, []);
+});
+
+t.test('what strangers name is shown as text, never as markup', BROWSER, async (t) => {
+  const gate = await startGate(t, { config: { rate_limits: limits({ rpm: 1 }) } });
+  await ask(gate, 'agent-one');
+  send(gate, GENERATE, { headers: { 'x-headgate-agent': 'agent-two' }, body: saying('Hello') });
+  await waiting(gate, 1);
+  // headgate lets no such names in; the page must not depend on that.
+  const markup = '<img src=x onerror=globalThis.broken=1>';
+  const marked = (text: string) => text.replaceAll(/gemini-2\.5-flash|agent-(one|two)/g, markup);
+  const status = marked((await call(gate, '/status')).text);
+  const exchanges = marked((await call(gate, '/exchanges')).text);
+  const { page, faults } = await visit(t, await browser(), gate.url, {}, async (page) => {
+    const body = `event: status\ndata: ${status}\n\n`;
+    await page.route('**/events', (route) =>
+      route.fulfill({ contentType: 'text/event-stream', body }),
+    );
+    await page.route('**/exchanges', (route) => route.fulfill({ json: JSON.parse(exchanges) }));
+  });
+  await page.getByRole('heading', { name: markup }).waitFor();
+  await page.locator('.waiting .agent', { hasText: markup }).waitFor();
+  await page.locator('.recent .agent', { hasText: markup }).waitFor();
+  t.equal(await page.locator('#page main img').count(), 0);
+  t.equal(await page.evaluate('globalThis.broken'), undefined);
+  t.strictSame(faults, []);
+});
+
+t.test('the page asks for the token, and keeps it for the tab', BROWSER, async (t) => {
+  const token = 'a-token-for-this-test';
+  const gate = await startGate(t, { config: { admin: { token } } });
+  const { page } = await visit(t, await browser(), gate.url);
+  const field = page.getByRole('textbox', { name: 'Token' });
+  await field.waitFor();
+  t.strictSame(await barriersOf(page), []);
+  await field.fill('another');
+  await page.getByRole('button', { name: 'Open' }).click();
+  await page.getByRole('alert').filter({ hasText: 'not the value of admin.token' }).waitFor();
+  await field.fill(token);
+  await field.press('Enter');
+  await page.getByText('No call has come yet').waitFor();
+  await page.reload();
+  await page.getByText('No call has come yet').waitFor();
+  t.notMatch(await page.content(), token);
+});
+
+t.test('a lost connection is told, and comes back by itself', BROWSER, async (t) => {
+  const listen = `127.0.0.1:${await freePort()}`;
+  const gate = await startGate(t, { config: { listen, rate_limits: limits({ rpm: 10 }) } });
+  await ask(gate, 'one');
+  const { page } = await visit(t, await browser(), gate.url);
+  await meterOf(page).waitFor();
+  await gate.stop();
+  await page.getByText('No connection.').waitFor();
+  t.equal(await meterOf(page).count(), 1, 'what was last known is still there');
+  t.strictSame(await barriersOf(page), []);
+  await gate.restart();
+  await page.getByText('No connection.').waitFor({ state: 'detached' });
+  await ask(gate, 'two');
+  await meterOf(page).and(page.locator('[aria-valuenow="2"]')).waitFor();
+});
+
+for (const [name, options] of Object.entries({
+  light: { colorScheme: 'light' },
+  dark: { colorScheme: 'dark' },
+  phone: { colorScheme: 'light', viewport: { width: 390, height: 844 } },
+} as const)) {
+  t.test(`a busy page is for everybody: ${name}`, BROWSER, async (t) => {
+    const gate = await startGate(t, { config: { rate_limits: limits({ rpm: 2 }) } });
+    await Promise.all([ask(gate, 'a'), ask(gate, 'b'), ask(gate, 'c', 'gemini-2.5-pro')]);
+    for (const agent of ['d', 'e']) {
+      const headers = { 'x-headgate-agent': agent };
+      send(gate, GENERATE, { headers, body: saying('Hello') });
+    }
+    await call(gate, '/limits/gemini-2.5-pro', { method: 'PATCH', body: { rpm: 1 } });
+    await waiting(gate, 2);
+    const { page, faults } = await visit(t, await browser(), gate.url, options);
+    await page.getByRole('cell', { name: 'e', exact: true }).waitFor();
+    await page.locator('.plot canvas').last().waitFor();
+    t.strictSame(await barriersOf(page), []);
+    t.equal(await isTooWide(page), false, 'nothing has to be pushed sideways');
+    t.strictSame(faults, []);
+  });
+}
