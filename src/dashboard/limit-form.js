@@ -67,7 +67,9 @@ export function LimitForm({ partition, close }) {
           change=${(/** @type {string} */ text) => setTexts(new Map(texts).set(window.policy, text))}
         />`,
     )}
-    <p class="quiet">An empty field is no limit. What is set here holds until it is reset.</p>
+    <p class="quiet">
+      What is set here holds until it is reset. A field that is emptied goes back by itself.
+    </p>
     ${trouble !== '' && html`<p class="trouble" role="alert">${trouble}</p>`}
     <div class="row">
       <button type="submit" class="main" disabled=${isBusy}>Set</button>
@@ -100,7 +102,7 @@ function LimitField({ window, origin, text, change }) {
       min="0"
       step=${unit === 'usd' ? 'any' : '1'}
       inputmode="decimal"
-      placeholder="no limit"
+      placeholder=${window.limit === null ? 'no limit' : 'as before'}
       value=${text}
       onInput=${(/** @type {Event & { target: HTMLInputElement }} */ event) =>
         change(event.target.value)}
@@ -134,7 +136,11 @@ function textOf({ limit }) {
   return limit === null ? '' : String(limit);
 }
 
-/** @param {string} text */
+/**
+ * Null takes back what was set for this window alone.
+ *
+ * @param {string} text
+ */
 function limitOf(text) {
   return text.trim() === '' ? null : Number(text);
 }

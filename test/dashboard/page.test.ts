@@ -97,20 +97,20 @@ t.test('a limit is set and reset from the page', BROWSER, async (t) => {
   await meterOf(page).and(page.locator('[aria-valuemax="7"]')).waitFor();
 
   await open.click();
+  await card.getByText('set 7').waitFor();
+  t.strictSame(await barriersOf(page), [], 'the form is for everybody');
   await card.getByLabel('Requests per minute').fill('');
+  await card.getByLabel('Input tokens per minute').fill('2000');
   await card.getByRole('button', { name: 'Set', exact: true }).press('Enter');
-  await card
-    .locator('.gauge', { hasText: 'Requests per minute' })
-    .getByText('/ no limit')
-    .waitFor();
-  t.match(await limitOf(gate, 'rpm'), { limit: null, limit_source: 'override' });
+  await meterOf(page).and(page.locator('[aria-valuemax="5"]')).waitFor();
+  t.match(await limitOf(gate, 'rpm'), { limit: 5, override: null }, 'one is taken back');
+  t.match(await limitOf(gate, 'tpm'), { limit: 2000, override: 2000 });
 
   await open.click();
-  await card.getByText('configured 5').waitFor();
-  t.strictSame(await barriersOf(page), [], 'the form is for everybody');
   await card.getByRole('button', { name: 'Reset to configured' }).click();
-  await meterOf(page).and(page.locator('[aria-valuemax="5"]')).waitFor();
-  t.match(await limitOf(gate, 'rpm'), { limit: 5, override: null });
+  await card.getByRole('meter').first().waitFor();
+  await card.getByText('set live').waitFor({ state: 'detached' });
+  t.match(await limitOf(gate, 'tpm'), { limit: 1000, override: null });
   t.strictSame(faults, []);
 });
 
