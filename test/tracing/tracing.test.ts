@@ -212,7 +212,8 @@ t.test('a key that a client writes into a name is blacked out', async (t) => {
   await gate.stop();
   t.notMatch(collector.bodies.join('\n'), key);
   t.notMatch(collector.bodies.join('\n'), own);
-  t.match(collector.spans[0]?.name, 'gemini-[redacted]');
+  const [first] = collector.spans.filter(({ kind }) => kind === CLIENT);
+  t.match(first?.name, 'gemini-[redacted]');
 });
 
 t.test("of the calls without a trace the ratio is taken, a client's own decides", async (t) => {
