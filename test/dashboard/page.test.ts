@@ -1,6 +1,5 @@
 import t from 'tap';
 import type { Page } from 'playwright-core';
-import { freePort } from '../support/daemon.ts';
 import { barriersOf, BROWSER, browserFor, isTooWide, visit } from '../support/dashboard.ts';
 import {
   call,
@@ -139,59 +138,23 @@ t.test('what strangers name is shown as text, never as markup', BROWSER, async (
   t.strictSame(faults, []);
 });
 
-t.test('the page asks for the token, and keeps it for the tab', BROWSER, async (t) => {
-  const token = 'a-token-for-this-test';
-  const gate = await startGate(t, { config: { admin: { token } } });
-  const { page } = await visit(t, await browser(), gate.url);
-  const field = page.getByRole('textbox', { name: 'Token' });
-  await field.waitFor();
-  t.strictSame(await barriersOf(page), []);
-  await field.fill('another');
-  await page.getByRole('button', { name: 'Open' }).click();
-  await page.getByRole('alert').filter({ hasText: 'not the value of admin.token' }).waitFor();
-  await field.fill(token);
-  await field.press('Enter');
-  await page.getByText('No call has come yet').waitFor();
-  await page.reload();
-  await page.getByText('No call has come yet').waitFor();
-  t.notMatch(await page.content(), token);
+t.test('a busy page is for everybody, in light, in dark and on a phone', BROWSER, async (t) => {
+  const gate = await startGate(t, { config: { rate_limits: limits({ rpm: 2 }) } });
+  await Promise.all([ask(gate, 'a'), ask(gate, 'b'), ask(gate, 'c', 'gemini-2.5-pro')]);
+  for (const agent of ['d', 'e']) {
+    send(gate, GENERATE, { headers: { 'x-headgate-agent': agent }, body: saying('Hello') });
+  }
+  await call(gate, '/limits/gemini-2.5-pro', { method: 'PATCH', body: { rpm: 1 } });
+  await waiting(gate, 2);
+  const { page, faults } = await visit(t, await browser(), gate.url, { colorScheme: 'light' });
+  await page.getByRole('cell', { name: 'e', exact: true }).waitFor();
+  await page.locator('.plot canvas').last().waitFor();
+  t.strictSame(await barriersOf(page), [], 'light');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  t.strictSame(await barriersOf(page), [], 'dark');
+  t.equal(await isTooWide(page), false);
+  await page.setViewportSize({ width: 390, height: 844 });
+  t.strictSame(await barriersOf(page), [], 'a phone');
+  t.equal(await isTooWide(page), false, 'nothing has to be pushed sideways');
+  t.strictSame(faults, []);
 });
-
-t.test('a lost connection is told, and comes back by itself', BROWSER, async (t) => {
-  const listen = `127.0.0.1:${await freePort()}`;
-  const gate = await startGate(t, { config: { listen, rate_limits: limits({ rpm: 10 }) } });
-  await ask(gate, 'one');
-  const { page } = await visit(t, await browser(), gate.url);
-  await meterOf(page).waitFor();
-  await gate.stop();
-  await page.getByText('No connection.').waitFor();
-  t.equal(await meterOf(page).count(), 1, 'what was last known is still there');
-  t.strictSame(await barriersOf(page), []);
-  await gate.restart();
-  await page.getByText('No connection.').waitFor({ state: 'detached' });
-  await ask(gate, 'two');
-  await meterOf(page).and(page.locator('[aria-valuenow="2"]')).waitFor();
-});
-
-for (const [name, options] of Object.entries({
-  light: { colorScheme: 'light' },
-  dark: { colorScheme: 'dark' },
-  phone: { colorScheme: 'light', viewport: { width: 390, height: 844 } },
-} as const)) {
-  t.test(`a busy page is for everybody: ${name}`, BROWSER, async (t) => {
-    const gate = await startGate(t, { config: { rate_limits: limits({ rpm: 2 }) } });
-    await Promise.all([ask(gate, 'a'), ask(gate, 'b'), ask(gate, 'c', 'gemini-2.5-pro')]);
-    for (const agent of ['d', 'e']) {
-      const headers = { 'x-headgate-agent': agent };
-      send(gate, GENERATE, { headers, body: saying('Hello') });
-    }
-    await call(gate, '/limits/gemini-2.5-pro', { method: 'PATCH', body: { rpm: 1 } });
-    await waiting(gate, 2);
-    const { page, faults } = await visit(t, await browser(), gate.url, options);
-    await page.getByRole('cell', { name: 'e', exact: true }).waitFor();
-    await page.locator('.plot canvas').last().waitFor();
-    t.strictSame(await barriersOf(page), []);
-    t.equal(await isTooWide(page), false, 'nothing has to be pushed sideways');
-    t.strictSame(faults, []);
-  });
-}
