@@ -1,9 +1,11 @@
 /**
- * How long a body of 100 MB holds up what else runs: while it passes, small calls come fifty times a
- * second, and the longest delay of the relay's event loop is taken from inside its process. The peer
- * streams the body through without reading it; headgate keeps it and reads what it costs.
+ * How long a body of 100 MB holds up what else runs: while it passes, and a little longer, small calls
+ * come fifty times a second, and every delay of the relay's event loop is taken from inside its
+ * process. The same process is looked at in turns with a body and without one, which tells what the
+ * machine does by itself. The peer streams the body through without reading it; headgate keeps it and
+ * reads what it costs.
  */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +13,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { median } from './support/load.ts';
 import type { LoopDelay } from './support/loop-delay.ts';
+import { plainCopy } from './support/plain-copy.ts';
 import { pinnable, pinSelf, type RunningProcess, startNode } from './support/processes.ts';
 
 const ROUNDS = Number(process.env['BENCH_ROUNDS'] ?? 7);
@@ -18,11 +21,15 @@ const BODY_BYTES = 100 * 1000 * 1000;
 const PIECE_BYTES = 64 * 1024;
 const SMALL_EVERY_MS = 20;
 const QUIET_MS = 1500;
+/** After a body: its 100 MB are let go, which is the body's doing too. */
+const AFTER_MS = 750;
+/** No turn of the event loop is to work for longer. */
+const TURN_MS_MAX = 10;
 const RELAY_CORE = 0;
 const LOAD_CORE = 1;
 
 const PEERS = fileURLToPath(new URL('support/peers.ts', import.meta.url));
-const PROBE = new URL('support/loop-delay.ts', import.meta.url).href;
+const PROBE = fileURLToPath(new URL('support/loop-delay.ts', import.meta.url));
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url));
 
 const CONFIG = `
@@ -34,6 +41,9 @@ cooldown: null
 sessions: { roots: [], record: off }
 storage: { path: ./headgate.db }
 `;
+
+const HEADS = `| Way | Body | p99 | p99.9 | worst | median of the rounds' worst | over ${TURN_MS_MAX} ms |
+|---|---|---:|---:|---:|---:|---:|`;
 
 /** Pieces of one body; the same piece again and again takes no memory. */
 interface BigBody {
@@ -68,6 +78,8 @@ interface Target {
   readonly delayFile: string;
   /** By body, one per round. */
   readonly rounds: Map<BigBody | null, Round[]>;
+  /** What the thread worked at a stretch in the round before, while its code was new. */
+  readonly cold: number[];
 }
 
 interface Round extends LoopDelay {
@@ -86,6 +98,7 @@ try {
       for (const body of BODIES) {
         const result = await measure(target, body);
         if (round >= 0) target.rounds.get(body)?.push(result);
+        else target.cold.push(...result.workMs);
       }
     }
   }
@@ -96,11 +109,10 @@ try {
 }
 
 async function startAll(): Promise<Target[]> {
-  const typed = process.execArgv;
-  const probed = [...typed, '--import', PROBE];
+  const peers = fileURLToPath(plainCopy(PEERS, directory));
+  const probed = ['--import', plainCopy(PROBE, directory)];
   const upstream = await start('upstream', LOAD_CORE, '/', (port) => [
-    ...typed,
-    PEERS,
+    peers,
     'upstream',
     String(port),
   ]);
@@ -110,7 +122,7 @@ async function startAll(): Promise<Target[]> {
   return [
     await start('bare fastify + undici', RELAY_CORE, '/', (port) => [
       ...probed,
-      PEERS,
+      peers,
       'bare-relay',
       String(port),
       origin,
@@ -139,42 +151,47 @@ async function start(
   process.env['LOOP_DELAY_FILE'] = delayFile;
   const child = await startNode(core, { args, probe });
   running.unshift(child);
-  return { name, process: child, delayFile, rounds: new Map(BODIES.map((body) => [body, []])) };
+  return {
+    name,
+    process: child,
+    delayFile,
+    rounds: new Map(BODIES.map((body) => [body, []])),
+    cold: [],
+  };
 }
 
 async function measure(target: Target, body: BigBody | null): Promise<Round> {
   const { origin } = target.process;
   await readDelay(target);
   const state = { isDone: false };
-  const startMs = performance.now();
-  const big = (body === null ? pause(QUIET_MS) : post(origin, body)).finally(() => {
-    state.isDone = true;
-  });
+  const big = (body === null ? pause(QUIET_MS, 0) : timed(() => post(origin, body)))
+    .then(async (tookMs) => {
+      if (body !== null) await pause(AFTER_MS);
+      return tookMs;
+    })
+    .finally(() => {
+      state.isDone = true;
+    });
   const small: Promise<number>[] = [];
   while (!state.isDone) {
     small.push(timed(() => post(origin, { head: '{"contents":[]', piece: '', tail: '}' })));
     await pause(SMALL_EVERY_MS);
   }
-  await big;
-  const bodyMs = performance.now() - startMs;
+  const bodyMs = await big;
   const smallWorstMs = Math.max(...(await Promise.all(small)));
   return { ...(await readDelay(target)), smallWorstMs, bodyMs };
 }
 
-/** The longest delay since the last reading. */
+/** The delays since the last reading. */
 async function readDelay({ process: child, delayFile }: Target): Promise<LoopDelay> {
   rmSync(delayFile, { force: true });
   process.kill(child.pid, 'SIGUSR2');
   for (;;) {
     await pause(10);
-    try {
-      const text = readFileSync(delayFile, 'utf8');
-      if (text === '') continue;
-      // Written by our own probe.
-      return JSON.parse(text) as LoopDelay;
-    } catch {
-      // Not written yet.
-    }
+    // Not written yet, or whole: the probe gives it its name once it is.
+    if (!existsSync(delayFile)) continue;
+    // Written by our own probe.
+    return JSON.parse(readFileSync(delayFile, 'utf8')) as LoopDelay;
   }
 }
 
@@ -220,21 +237,65 @@ function print(targets: readonly Target[]): void {
   const cores = pinnable
     ? 'The relay has one core, upstream and load another.'
     : 'Cores are shared.';
+  const rows = (cellsOf: (rounds: readonly Round[], body: BigBody | null) => readonly string[]) =>
+    targets.flatMap(({ name, rounds }) =>
+      BODIES.map(
+        (body) =>
+          `| ${[name, body?.name ?? 'none', ...cellsOf(rounds.get(body) ?? [], body)].join(' | ')} |`,
+      ),
+    );
   console.log(
     [
-      `A body of 100 MB passes while small calls come every ${SMALL_EVERY_MS} ms. ${cores} Medians of ${ROUNDS} interleaved rounds, and the worst of them. Longest work is the most that the relay's thread ran, by the kernel's count, between two turns of its event loop; the delay beside it is by the clock, with what else the machine did in it. The peer streams the body and neither keeps nor reads it.`,
+      `A body of 100 MB passes while small calls come every ${SMALL_EVERY_MS} ms, and for ${AFTER_MS} ms more; each process is looked at in turns with a body and without, ${ROUNDS} interleaved rounds of all. ${cores} The peer streams the body and neither keeps nor reads it. All is taken between two ticks of a timer of 1 ms, which one or more turns of the event loop fit into.`,
       '',
-      '| Way | Body | longest work | worst round | longest delay | slowest small call | body passes in |',
-      '|---|---|---:|---:|---:|---:|---:|',
-      ...targets.flatMap((target) => BODIES.map((body) => row(target, body))),
+      "**What the event loop's own thread works at a stretch**, by the kernel's count, collections of garbage on it included. Waiting for a core is not in it, nor for other threads:",
+      '',
+      HEADS,
+      ...rows((rounds) => spread(rounds.map(({ workMs }) => workMs))),
+      '',
+      `The first round of each process, in which its code is still being compiled, is left out everywhere. In it the thread worked at a stretch for at most ${targets.map(({ name, cold }) => `${ms(Math.max(0, ...cold))} (${name})`).join(' and ')}.`,
+      '',
+      '**What all threads of the process work in the same time.** V8 collects garbage on threads of its own as well. Where they share one core with the event loop, as here, it may wait for them so long:',
+      '',
+      HEADS,
+      ...rows((rounds) => spread(rounds.map(({ allWorkMs }) => allWorkMs))),
+      '',
+      '**By the clock**: the delay of the same ticks, with what other processes did on that core too. What is told without a body is not the work of one:',
+      '',
+      HEADS,
+      ...rows((rounds) => spread(rounds.map(({ wallMs }) => wallMs))),
+      '',
+      '**What callers and the heap see:**',
+      '',
+      '| Way | Body | slowest small call, median | body passes in, median | longest collection, by the clock |',
+      '|---|---|---:|---:|---:|',
+      ...rows(callerCells),
     ].join('\n'),
   );
 }
 
-function row({ name, rounds }: Target, body: BigBody | null): string {
-  const results = rounds.get(body) ?? [];
-  const of = (field: keyof Round): number[] => results.map((result) => result[field]);
-  const work = of('workMs');
-  const took = body === null ? 'none' : `${Math.round(median(of('bodyMs')))} ms`;
-  return `| ${name} | ${body?.name ?? 'none'} | ${median(work).toFixed(1)} ms | ${Math.max(...work).toFixed(1)} ms | ${median(of('wallMs')).toFixed(1)} ms | ${median(of('smallWorstMs')).toFixed(1)} ms | ${took} |`;
+function callerCells(rounds: readonly Round[], body: BigBody | null): string[] {
+  return [
+    ms(median(rounds.map(({ smallWorstMs }) => smallWorstMs))),
+    body === null ? 'none' : `${Math.round(median(rounds.map(({ bodyMs }) => bodyMs)))} ms`,
+    ms(Math.max(0, ...rounds.flatMap(({ collectionMs }) => collectionMs))),
+  ];
+}
+
+/** Of the ticks of all rounds together; `n of m` is how many took longer than they are to. */
+function spread(rounds: readonly (readonly number[])[]): string[] {
+  const all = rounds.flat().toSorted((a, b) => a - b);
+  if (all.length === 0) return Array.from({ length: 5 }, () => 'not told');
+  const at = (part: number): number => all[Math.ceil(all.length * part) - 1] ?? 0;
+  return [
+    ms(at(0.99)),
+    ms(at(0.999)),
+    ms(at(1)),
+    ms(median(rounds.map((round) => Math.max(0, ...round)))),
+    `${all.filter((took) => took > TURN_MS_MAX).length} of ${all.length}`,
+  ];
+}
+
+function ms(value: number): string {
+  return `${value.toFixed(1)} ms`;
 }

@@ -2,8 +2,8 @@ import type { Clock } from '../clock.ts';
 
 /**
  * So long bodies are read, all of them together, within one turn of the event loop, what Node takes to
- * receive them and whatever else comes in between included. A collection of garbage that falls into
- * the same turn, some 5 ms with 100 MB held, leaves it below 10 ms.
+ * receive them and whatever else comes in between included. A collection of garbage on the same thread,
+ * some 5 ms with 100 MB held, then leaves the turn below 10 ms of work (docs/benchmarks.md, bodies).
  */
 const TURN_MS_MAX = 2.5;
 
