@@ -86,7 +86,7 @@ t.test('the dashboard can be imported anywhere', async (t) => {
 
 t.test('every alert says what is wrong and where it is told what to do', async (t) => {
   t.ok(alerts.length >= 6);
-  for (const { alert, labels, annotations = {} } of alerts) {
+  for (const { alert = '', labels, annotations = {} } of alerts) {
     t.match(labels?.['severity'], /^(?:critical|warning|info)$/, alert);
     t.ok(annotations['summary'] && annotations['description'], `${alert} is described`);
     const [page = '', anchor] = annotations['runbook']?.split('#') ?? [];

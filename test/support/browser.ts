@@ -4,7 +4,10 @@ import { type Browser, chromium } from 'playwright-core';
 
 /** Under which names Linux and macOS have it; Debian's package is called `chromium`. */
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome'];
-const PLACES = ['/usr/bin/chromium', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'];
+const PLACES = [
+  '/usr/bin/chromium',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
+];
 
 /** A Chromium of this machine; null where there is none. CHROMIUM names another. */
 export function findChromium(env: NodeJS.ProcessEnv = process.env): string | null {
