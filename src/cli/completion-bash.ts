@@ -99,8 +99,9 @@ function valueCases({ path, flags }: CompletedCommand): string[] {
 
 function argumentCase({ path, commands, argument }: CompletedCommand): string[] {
   const names = commands.map(({ name }) => name);
-  if (names.length > 0)
+  if (names.length > 0) {
     return [`    ${quoted(path)}) _headgate_words ${quoted(names.join(' '))} ;;`];
+  }
   return argument === null ? [] : [`    ${quoted(path)}) ${action(argument)} ;;`];
 }
 

@@ -44,9 +44,11 @@ export function addCompletion(program: Command, context: CliContext): void {
       'after',
       `
 Examples:
-  source <(headgate completion bash)                  in ~/.bashrc
-  headgate completion zsh > ~/.zfunc/_headgate        with ~/.zfunc in $fpath
-  headgate completion fish > ~/.config/fish/completions/headgate.fish`,
+  headgate completion zsh > ~/.zfunc/_headgate
+  headgate completion fish > ~/.config/fish/completions/headgate.fish
+  source <(headgate completion bash)
+
+The last one belongs into ~/.bashrc. For zsh, ~/.zfunc stands in $fpath before compinit runs.`,
     )
     .action((shell: keyof typeof SCRIPTS) => {
       context.stdout.write(SCRIPTS[shell](completedCommands(program)));
