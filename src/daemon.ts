@@ -14,13 +14,14 @@ import type { ReloadView } from './http/views.ts';
 import type { Logger } from './log.ts';
 import type { Metrics, PartitionSnapshot } from './metrics/metrics.ts';
 import { createMetrics } from './metrics/metrics.ts';
+import { type Budgets, watchBudgets } from './operation/budgets.ts';
 import { startChores } from './operation/chores.ts';
 import { Configuration } from './operation/configuration.ts';
 import { createConversationsThread } from './operation/conversations-thread.ts';
 import { createJournal, usageRowOf } from './operation/journal.ts';
 import { ModelNames } from './operation/model-names.ts';
-import { createOperator } from './operation/operator.ts';
-import { createPageFeed } from './operation/page-feed.ts';
+import { createOperator, type Operator } from './operation/operator.ts';
+import { createPageFeed, type PageFeed } from './operation/page-feed.ts';
 import { createSessionDesk } from './operation/session-desk.ts';
 import { noteStart } from './operation/truth.ts';
 import { Calibration } from './quota/calibration.ts';
@@ -76,7 +77,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { clock = systemClock, random = Math.random } = options;
   const parts = buildParts({ ...options, clock });
   const { configuration, store, exchange, scheduler, chores, upstream, live, names, state } = parts;
-  const { desk, conversations, page, note, tracing } = parts;
+  const { desk, conversations, page, note, tracing, budgets } = parts;
   const { simulate = configuration.current.simulate, scenario = makeScenario() } = options;
   let simulator: Simulator | null = null;
   let server: HttpServer;
@@ -90,6 +91,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   } catch (error) {
     chores.close();
     page.close();
+    budgets.close();
     exchange.close();
     store.close();
     await simulator?.close();
@@ -129,6 +131,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     chores.close();
     chores.writeLearned();
     page.close();
+    budgets.close();
     page.writeSamples();
     scheduler.flush();
     store.close();
@@ -148,13 +151,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 
 type BuildOptions = DaemonOptions & { readonly clock: Clock };
 type Parts = ReturnType<typeof buildParts>;
+type Engine = ReturnType<typeof buildEngine>;
 
 /** Builds every part once and connects them; nothing listens yet. */
 function buildParts(options: BuildOptions) {
   const { clock, logger } = options;
   const engine = buildEngine(options);
-  const { state, configuration, store, calibration, names, scheduler, metrics, journal } = engine;
-  const { rulesOf, note, tracing } = engine;
+  const { state, configuration, store, calibration, names, scheduler, metrics } = engine;
+  const { journal, rulesOf, note, tracing } = engine;
   const { ledger, learning, timeline } = store;
   const upstream = createUpstream();
   const live = createLiveUpstream();
@@ -164,9 +168,11 @@ function buildParts(options: BuildOptions) {
     page.add(ended);
     journal.record(ended, marks);
     tracing.note(ended, marks);
+    budgets.note(ended);
     const row = usageRowOf(ended, timeline.nowMs() + timeline.upstreamOffsetMs);
     if (row !== null) note(() => learning.addUsage(row));
   };
+  const budgets = buildBudgets(options, engine);
   const conversations = createConversationsThread({
     databasePath: store.path,
     home: homedir(),
@@ -215,7 +221,27 @@ function buildParts(options: BuildOptions) {
     state,
   });
   state.snapshot = () => operator.snapshot();
-  const page = createPageFeed({
+  const page = buildPage(options, engine, operator);
+  const rollupsMs = () => configuration.current.retention.rollupsMs;
+  const chores = startChores({ clock, calibration, learning, note, rollupsMs });
+  return {
+    ...engine,
+    upstream,
+    live,
+    exchange,
+    operator,
+    page,
+    chores,
+    conversations,
+    desk,
+    budgets,
+  };
+}
+
+/** What the page is told as it happens, and shows of the past. */
+function buildPage({ clock }: BuildOptions, engine: Engine, operator: Operator): PageFeed {
+  const { store, note, scheduler } = engine;
+  return createPageFeed({
     clock,
     samples: store.samples,
     note,
@@ -223,9 +249,19 @@ function buildParts(options: BuildOptions) {
     status: () => operator.status(),
     mark: () => operator.mark(),
   });
-  const rollupsMs = () => configuration.current.retention.rollupsMs;
-  const chores = startChores({ clock, calibration, learning, note, rollupsMs });
-  return { ...engine, upstream, live, exchange, operator, page, chores, conversations, desk };
+}
+
+/** Tells of budgets that are nearly used up. */
+function buildBudgets({ clock, logger }: BuildOptions, engine: Engine): Budgets {
+  const { store, rulesOf, scheduler } = engine;
+  return watchBudgets({
+    clock,
+    ledger: store.ledger,
+    rulesOf,
+    nowMs: () => store.timeline.nowMs(),
+    flush: () => scheduler.flush(),
+    tell: (sentence) => logger.warn(sentence),
+  });
 }
 
 /** The parts that decide which call goes when, and what they need. */

@@ -123,7 +123,10 @@ function assemble(
     queue: queueOf(reading, written.queue),
     sessions: sessionsOf(reading, written.sessions, flags.sessions ?? []),
     storage: { path: path === null ? join(state, 'headgate.db') : resolvePath(reading, path) },
-    prices: readPrices(reading, written.pricing),
+    prices: readPrices(reading, written.pricing, [
+      ...rateLimits.tables,
+      ...[...projects.values()].map(({ table }) => table),
+    ]),
     admin: {
       token,
       allowedHosts: written.admin.allowed_hosts,

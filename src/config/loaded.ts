@@ -121,6 +121,8 @@ export interface FreeWindow {
   /** In units; micro-dollars for usd. */
   readonly limit: number;
   readonly window: TimeWindow;
+  /** False only warns. */
+  readonly holds: boolean;
   readonly source: string;
 }
 

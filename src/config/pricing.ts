@@ -1,7 +1,7 @@
 import { Type, type Static } from 'typebox';
 import type { ConfigDocument } from './document.ts';
-import type { LoadedConfig, PriceEntry } from './loaded.ts';
-import { matchingKey } from './patterns.ts';
+import type { LimitTable, LoadedConfig, PriceEntry } from './loaded.ts';
+import { DEFAULT_KEY, matchingKey } from './patterns.ts';
 import type { Problem } from './problems.ts';
 
 const AMOUNT = Type.Number({ minimum: 0, maximum: 1_000_000, title: 'dollars per million tokens' });
@@ -63,6 +63,33 @@ export function price(
   const cached = Math.min(tokens.cached, tokens.input);
   return Math.round(
     (tokens.input - cached) * rates.input + cached * rates.cached + tokens.output * rates.output,
+  );
+}
+
+/** Whether the price list has prices for a model; without them its calls cost nothing here. */
+export function isPriced(prices: ReadonlyMap<string, unknown>, model: string): boolean {
+  return matchingKey(prices, model) !== null;
+}
+
+/**
+ * Sentences about rows that count dollars for models without a price. A pattern is told of when no
+ * model of the list matches it; `default` never, for it stands for models of which nothing is known.
+ */
+export function unpricedBudgets(
+  tables: readonly LimitTable[],
+  prices: ReadonlyMap<string, PriceEntry>,
+): string[] {
+  return tables.flatMap((table) =>
+    [...table].flatMap(([key, { windows }]) => {
+      const budgets = windows?.value.filter(({ unit }) => unit === 'usd') ?? [];
+      if (key === DEFAULT_KEY || isPriced(prices, key)) return [];
+      const row = new Map([[key, null]]);
+      if ([...prices.keys()].some((model) => matchingKey(row, model) !== null)) return [];
+      return budgets.map(
+        ({ name, source }) =>
+          `${source}: ${name} of ${key} counts dollars, and the price list has no price for it: its calls count as $0. Add it to a file of your own and name that in pricing`,
+      );
+    }),
   );
 }
 

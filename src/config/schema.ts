@@ -45,6 +45,13 @@ const WINDOW = Type.Object(
       description:
         'A duration slides. minute and day follow `minute` and `day`, hour slides over 60 minutes, month is the calendar month in Los Angeles.',
     }),
+    action: Type.Optional(
+      choice(
+        ['refuse', 'warn'],
+        'Of a window of usd: refuse (unless told) keeps to it; warn never holds a call, and tells at 80 % and at 100 %.',
+        null,
+      ),
+    ),
   },
   { additionalProperties: false, title: 'a window' },
 );

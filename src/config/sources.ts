@@ -4,7 +4,7 @@ import type { TSchema } from 'typebox';
 import { parseText, readDocument, type ConfigDocument, type Path } from './document.ts';
 import type { LimitTable, PriceEntry } from './loaded.ts';
 import { absolutePath } from './locate.ts';
-import { PRICING_SCHEMA, priceEntries } from './pricing.ts';
+import { PRICING_SCHEMA, priceEntries, unpricedBudgets } from './pricing.ts';
 import type { Problem } from './problems.ts';
 import { MASSGEN_SCHEMA, PROFILE_SCHEMA, type ConfigFile, type ProfileFile } from './schema.ts';
 import { limitTable, type WindowModes } from './tables.ts';
@@ -71,10 +71,17 @@ export function readTables(
 }
 
 /** Prices of the named file, or of the one shipped. */
-export function readPrices(reading: Reading, path: string | null): ReadonlyMap<string, PriceEntry> {
+export function readPrices(
+  reading: Reading,
+  path: string | null,
+  tables: readonly LimitTable[],
+): ReadonlyMap<string, PriceEntry> {
   const file = path === null ? shippedFile('pricing.yaml') : resolvePath(reading, path);
   const read = readSource(reading, PRICING_SCHEMA, { file, path: ['pricing'] });
-  return read === null ? new Map() : priceEntries(read.value, read.document, reading.problems);
+  if (read === null) return new Map();
+  const prices = priceEntries(read.value, read.document, reading.problems);
+  reading.warnings.push(...unpricedBudgets(tables, prices));
+  return prices;
 }
 
 function readMassgenTable(reading: Reading, path: string, modes: WindowModes): LimitTable {

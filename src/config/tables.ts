@@ -87,7 +87,7 @@ function limitRow(row: RowFile, options: RowOptions): LimitRow {
 function freeWindows(windows: readonly WindowFile[], options: RowOptions): FreeWindow[] {
   const { document, path, problems, modes } = options;
   const names = new Set<string>();
-  return windows.map(({ name, unit, limit, per }, index) => {
+  return windows.map(({ name, unit, limit, per, action }, index) => {
     const at = [...path, 'windows', index];
     if (RESERVED_NAMES.includes(name) || names.has(name)) {
       const hint = 'Give every window a name of its own, other than rpm, tpm and rpd';
@@ -99,9 +99,16 @@ function freeWindows(windows: readonly WindowFile[], options: RowOptions): FreeW
         document.problem([...at, 'limit'], `expected a whole number of ${unit}, got ${limit}`),
       );
     }
+    if (unit !== 'usd' && action === 'warn') {
+      const hint = 'Leave it out: a window of tokens or requests is there to be kept';
+      problems.push(
+        document.problem([...at, 'action'], 'only a window of usd may merely warn', hint),
+      );
+    }
     return {
       name,
       unit,
+      holds: action !== 'warn',
       limit: unit === 'usd' ? Math.round(limit * MICROS_PER_DOLLAR) : limit,
       window: windowPer(per, [...at, 'per'], { document, problems, modes }),
       source: sourceOf(document, at, options.source),

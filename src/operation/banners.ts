@@ -1,8 +1,10 @@
 import type { LoadedConfig } from '../config/loaded.ts';
+import { isPriced } from '../config/pricing.ts';
 import type { ConfigView } from '../http/views.ts';
 import type { LedgerStore } from '../quota/ledger.ts';
 import type { QuotaPolicy, QuotaRules } from '../quota/policy.ts';
 import { limitInForce } from '../quota/policy.ts';
+import { budgetLevel, budgetWords } from './budgets.ts';
 
 const USD_MICROS = 1_000_000;
 /** Limits told of one by one; more would bury what else there is to say. */
@@ -15,6 +17,8 @@ export function bannersOf(options: {
   readonly ledger: LedgerStore;
   readonly rulesOf: (project: string, requestedModel: string) => QuotaRules;
   readonly isDraining: boolean;
+  /** On the timeline. */
+  readonly nowMs: number;
 }): string[] {
   const { config, view, isDraining } = options;
   const banners = isDraining
@@ -37,6 +41,7 @@ export function bannersOf(options: {
       'The rate limit is off: calls go out at once and are only counted, so Google may answer with 429. Set enable_rate_limit to true and start without --no-rate-limit to hold them.',
     );
   }
+  banners.push(...budgetBanners(options).slice(0, LIMITS_TOLD_MAX));
   const limits = limitBanners(options);
   banners.push(...limits.slice(0, LIMITS_TOLD_MAX));
   const untold = limits.length - LIMITS_TOLD_MAX;
@@ -44,6 +49,32 @@ export function bannersOf(options: {
     banners.push(`${untold} more limits are learned or set live; "headgate limits" lists them.`);
   }
   return banners;
+}
+
+/** Budgets that are nearly used up, and those that cannot be, for want of a price. */
+function budgetBanners({
+  config,
+  ledger,
+  rulesOf,
+  nowMs,
+}: Pick<Parameters<typeof bannersOf>[0], 'config' | 'ledger' | 'rulesOf' | 'nowMs'>): string[] {
+  return ledger.partitions().flatMap((partition) => {
+    const { policies, ...rest } = rulesOf(partition.project, partition.model);
+    const budgets = policies.filter(({ unit }) => unit === 'usd');
+    if (budgets.length === 0) return [];
+    if (!isPriced(config.prices, partition.model)) {
+      return [
+        `${partition.model} has no price, so that its calls count as $0 in its budget. Add it to a price list of your own and name that in pricing.`,
+      ];
+    }
+    return ledger
+      .windows({ ...rest, partition, policies: budgets }, nowMs)
+      .windows.flatMap((window, index) =>
+        budgetLevel(window) === 0
+          ? []
+          : [budgetWords(partition, window, budgets[index]?.holds !== false)],
+      );
+  });
 }
 
 function limitBanners({

@@ -186,6 +186,7 @@ export function createOperator(options: OperatorOptions): Operator {
         ledger,
         rulesOf,
         isDraining: state.isDraining,
+        nowMs: timeline.nowMs(),
       }),
     }));
   }

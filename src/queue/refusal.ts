@@ -2,7 +2,7 @@ import type { ErrorReason } from '../errors.ts';
 import { ProxyError } from '../errors.ts';
 import type { Block, WindowState } from '../quota/ledger.ts';
 import type { Partition } from '../quota/policy.ts';
-import { blockDetail, policyWords } from '../quota/words.ts';
+import { amountWords, blockDetail, policyWords } from '../quota/words.ts';
 
 const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
@@ -46,9 +46,9 @@ export function tooLargeFor(partition: Partition, state: WindowState, needs: num
   }
   return new ProxyError(
     'CALL_LARGER_THAN_LIMIT',
-    `this call to ${partition.model} needs ${needs.toLocaleString('en-US')} ` +
+    `this call to ${partition.model} needs ${amountWords(needs, state)} ` +
       `${policyWords(state)}, more than the whole limit of ` +
-      `${(state.limit ?? 0).toLocaleString('en-US')}; it can never pass. Make the request smaller, ` +
+      `${amountWords(state.limit ?? 0, state)}; it can never pass. Make the request smaller, ` +
       `or raise the limit: headgate limits set ${partition.model} ${state.policy}=N`,
     { quota, where: 'contents' },
   );

@@ -92,7 +92,7 @@ export function findBlocks(
   }
   for (const policy of facts.rules.policies) {
     const state = windowState(policy, facts);
-    if (state.limit === null) continue;
+    if (state.limit === null || policy.holds === false) continue;
     const needs = needsOf(policy, state.limit, call.ceiling, call.exact);
     // A limit of zero admits nothing, however small the estimate.
     if (needs > state.limit || (state.limit === 0 && policy.unit !== 'usd')) {
@@ -156,7 +156,7 @@ function delays(
   const limited = facts.rules.policies.map((policy) => {
     const state = windowState(policy, facts);
     const headNeeds = needsOf(policy, state.limit, head.ceiling, false);
-    const takes = state.limit !== null && headNeeds > 0;
+    const takes = state.limit !== null && policy.holds !== false && headNeeds > 0;
     const missing = takes ? state.used + headNeeds - state.limit : 0;
     const log = facts.windowLog(policy);
     const freeAtMs = missing > 0 ? log.freeAtMs(policy.unit, missing) : facts.atMs;
@@ -164,7 +164,7 @@ function delays(
   });
   const headAtMs = Math.max(facts.atMs, ...limited.map(({ freeAtMs }) => freeAtMs));
   for (const { policy, state, headNeeds, log } of limited) {
-    if (state.limit === null || headNeeds === 0) continue;
+    if (state.limit === null || policy.holds === false || headNeeds === 0) continue;
     const needs = needsOf(policy, state.limit, call.ceiling, call.exact);
     if (needs === 0) continue;
     const left = log.leftBy(policy.unit, headAtMs);

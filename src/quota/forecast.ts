@@ -31,7 +31,7 @@ function passedAtMs(
   units: Units,
 ): number {
   const amount = count(units, policy.unit, state.spanMs);
-  if (state.limit === null || amount === 0) return facts.atMs;
+  if (state.limit === null || policy.holds === false || amount === 0) return facts.atMs;
   if (state.limit === 0) return Infinity;
   const cycleMs = state.spanMs + policy.guardMs;
   const cycles = Math.floor((amount - 1) / state.limit);

@@ -15,6 +15,8 @@ export interface QuotaPolicy {
   /** Configured limit in units (micro-dollars for usd). Zero admits nothing, null is no limit. */
   readonly limit: number | null;
   readonly window: TimeWindow;
+  /** False counts and holds no call: a budget that only warns. Absent is true. */
+  readonly holds?: boolean;
   /** Milliseconds that a unit stays longer in its window than the window's length. */
   readonly guardMs: number;
   /** Where the limit was written, for people: "config/headgate.yaml:14", "profile massgen". */

@@ -36,9 +36,15 @@ export function blockDetail(block: Block): string {
   const words = blockWords(block);
   const { state } = block;
   if (state === null || state.limit === null) return words;
-  const show = (amount: number) =>
-    state.unit === 'usd' ? `$${(amount / 1e6).toFixed(4)}` : amount.toLocaleString('en-US');
-  return `${words}: needs ${show(block.needs)}, ${show(state.used)} of ${show(state.limit)} used`;
+  const [needs, used, limit] = [block.needs, state.used, state.limit].map((amount) =>
+    amountWords(amount, state),
+  );
+  return `${words}: needs ${needs}, ${used} of ${limit} used`;
+}
+
+/** "12,400", or "$0.0125" for dollars, which are counted in millionths. */
+export function amountWords(amount: number, { unit }: Pick<WindowState, 'unit'>): string {
+  return unit === 'usd' ? `$${(amount / 1e6).toFixed(4)}` : amount.toLocaleString('en-US');
 }
 
 function cooldownWords(kind: string): string {
@@ -56,7 +62,8 @@ function cooldownWords(kind: string): string {
   }
 }
 
-function spanWords(spanMs: number): string {
+/** "minute", "day", "10 min": what stands behind "per". */
+export function spanWords(spanMs: number): string {
   if (spanMs === MINUTE_MS) return 'minute';
   if (spanMs === HOUR_MS) return 'hour';
   if (spanMs === DAY_MS) return 'day';
