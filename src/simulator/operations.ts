@@ -32,6 +32,8 @@ interface Batch {
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly requests: number;
   readonly response: unknown;
+  /** Of its answers, where it was sent as a file; null for one sent inline. */
+  readonly outputId: string | null;
   isCancelled: boolean;
 }
 
@@ -60,8 +62,10 @@ export class Operations {
     return ok({ name, done: true, response });
   }
 
-  /** The bytes of a film; null for a file that is none. */
-  film(fileId: string): ResourceAnswer | null {
+  /** What came out of work: a film, or a batch's answers, one a line; null for any other file. */
+  output(fileId: string): ResourceAnswer | null {
+    const isBatch = [...this.#batches.values()].some(({ outputId }) => outputId === fileId);
+    if (isBatch) return { status: 200, contentType: 'application/jsonl', pieces: [batchLine()] };
     const films = [...this.#videos.values()].map((video) => video.fileId);
     if (!films.includes(fileId.replace(/-\d+$/, ''))) return null;
     return { status: 200, contentType: 'video/mp4', pieces: [FILM] };
@@ -93,13 +97,14 @@ export class Operations {
       updateTime: createTime,
     };
     const responses = items.map((item) => inlined(item, model, isEmbedding));
+    const outputId = fileName === undefined ? null : `batch-sim${this.#last}`;
     const output =
-      fileName === undefined
+      outputId === null
         ? { inlinedResponses: { inlinedResponses: responses } }
-        : { responsesFile: `${fileName}-responses` };
+        : { responsesFile: `files/${outputId}` };
     const response = { '@type': `${TYPE}.${kind}Output`, ...output };
     const requests = Math.max(1, items.length);
-    const made: Batch = { name, metadata, requests, response, isCancelled: false };
+    const made: Batch = { name, metadata, requests, response, outputId, isCancelled: false };
     keep(this.#batches, name, made);
     return ok(shown(made, false));
   }
@@ -138,6 +143,14 @@ function shown({ name, metadata, requests, response, isCancelled }: Batch, isAsk
   return isDone
     ? { name, metadata: { ...told, output: response }, done: true, response }
     : { name, metadata: told };
+}
+
+/** The answer to a file of which nothing is kept here, and so nothing is known but that it came. */
+function batchLine(): string {
+  const request = {
+    contents: [{ role: 'user', parts: [{ text: 'The first line of the file.' }] }],
+  };
+  return `${JSON.stringify(inlined({ request, metadata: { key: 'request-1' } }, 'batch', false))}\n`;
 }
 
 /** One request of a batch, answered as if it had come alone. */

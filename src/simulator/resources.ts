@@ -40,8 +40,8 @@ export class Resources {
       return this.#files.register(request, this.#fileContext(request, ownUrl));
     }
     if (kind === 'files') {
-      const film = id === undefined ? null : this.operations.film(id.replace(/:download$/, ''));
-      if (film !== null) return redirected(target, scenario, ownUrl) ?? film;
+      const output = id === undefined ? null : this.operations.output(id.replace(/:download$/, ''));
+      if (output !== null) return redirected(target, scenario, ownUrl) ?? output;
       return this.#files.answer(request, id);
     }
     if (kind === 'environments' && below[0] === 'files' && isRead(method)) {
@@ -174,17 +174,22 @@ function openaiAnswer(
   if (OPENAI_LISTS.has(kind ?? '') && id === '' && isRead(method)) {
     return openaiOk({ object: 'list', data: [], has_more: false });
   }
-  // A film of this surface is done as soon as anybody asks.
-  if (kind === 'videos' && isRead(method)) {
-    return openaiOk({ id, object: 'video', status: 'completed' });
-  }
-  if (kind !== 'videos' || id !== '' || method !== 'POST') return notFound('array');
+  const object = OPENAI_LISTS.get(kind ?? '');
+  if (object === undefined) return notFound('array');
+  // What was begun on this surface is done as soon as anybody asks.
+  if (isRead(method)) return openaiOk({ id, object, status: 'completed' });
+  if (id !== '' || method !== 'POST') return notFound('array');
   const created_at = Math.floor(wallMs / 1000);
   const { model = null } = objectIn(body);
-  return openaiOk({ id: 'video-1', object: 'video', status: 'processing', model, created_at });
+  return openaiOk({ id: `${object}-1`, object, status: 'processing', model, created_at });
 }
 
-const OPENAI_LISTS: ReadonlySet<string> = new Set(['files', 'batches', 'videos']);
+/** What OpenAI's SDKs call one of each list. */
+const OPENAI_LISTS: ReadonlyMap<string, string> = new Map([
+  ['files', 'file'],
+  ['batches', 'batch'],
+  ['videos', 'video'],
+]);
 
 function openaiOk(value: unknown): ResourceAnswer {
   return { status: 200, contentType: 'application/json', pieces: [JSON.stringify(value)] };
