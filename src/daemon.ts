@@ -216,7 +216,7 @@ function buildParts(options: BuildOptions) {
     scheduler,
     configuration,
     rulesOf,
-    running: () => exchange.running,
+    exchange,
     version: VERSION,
     state,
   });

@@ -88,6 +88,7 @@ export class CountedExchange implements RunningExchange {
       });
       const { known } = this.#recognised;
       this.#classified = known;
+      this.#context.busy.begin(known.agent);
       this.#sink = recordedSink(this.#context, this.#parts, known);
       this.#estimatedTokens = known.units.inputTokens;
       const { rulesOf } = this.#context;
@@ -356,11 +357,12 @@ export class CountedExchange implements RunningExchange {
   #end(outcome: Outcome, reason: string | null): void {
     if (this.#ended) return;
     this.#ended = true;
-    const { clock, events, names, running, resolveModel } = this.#context;
+    const { busy, clock, events, names, running, resolveModel } = this.#context;
     running.delete(this);
     this.#recognised?.over();
     const { call, endpoint } = this.#parts;
     const known = this.#classified;
+    if (known !== null) busy.end(known.agent);
     if (known !== null && call.agentName === null) names.free(known.agent);
     const durationMs = clock.monotonicMs() - call.receivedAtMs;
     const requestedModel = known?.requestedModel ?? endpoint.model ?? '';

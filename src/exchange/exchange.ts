@@ -8,6 +8,7 @@ import type { Partition, QuotaRules } from '../quota/policy.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import type { AgentNames } from './agent-names.ts';
 import { createAgentNames } from './agent-names.ts';
+import { BusyAgents } from './busy-agents.ts';
 import type { ExchangeMarks, ExchangeRecord, InboundCall, ReplySink } from './call.ts';
 import { CountedExchange } from './counted-exchange.ts';
 import { createKnownResources } from './known-resources.ts';
@@ -72,6 +73,7 @@ export interface ExchangeOptions {
 /** What the exchanges of one daemon share. */
 export interface ExchangeContext extends ExchangeOptions {
   readonly names: AgentNames;
+  readonly busy: BusyAgents;
   readonly tokenCounter: TokenCounter;
   /** The files and caches that have passed; any other may fill a whole window. */
   readonly resources: KnownResources;
@@ -102,6 +104,7 @@ export class Exchange {
     this.#context = {
       ...options,
       names: createAgentNames(),
+      busy: new BusyAgents(),
       tokenCounter: createTokenCounter(options),
       resources: createKnownResources(),
       returning: new ReturningCalls(),
@@ -119,6 +122,11 @@ export class Exchange {
   /** Exchanges between receipt and end, waiting ones included. */
   get running(): number {
     return this.#context.running.size;
+  }
+
+  /** Of those that are counted, how many each agent has. */
+  get byAgent(): ReadonlyMap<string, number> {
+    return this.#context.busy.calls;
   }
 
   /** A counted call. Answers through the sink; never throws. */

@@ -129,6 +129,7 @@ export class LiveExchange implements RunningExchange {
         receivedAtMs: this.#receivedTimelineMs,
       });
       this.#known = known;
+      this.#context.busy.begin(known.agent);
       this.#wait(known, null);
     } catch (error) {
       this.#refuse(asProxyError(error));
@@ -343,10 +344,11 @@ export class LiveExchange implements RunningExchange {
   }
 
   #record(outcome: Outcome, reason: string | null, status: number): void {
-    const { clock, events, running, resolveModel } = this.#context;
+    const { busy, clock, events, running, resolveModel } = this.#context;
     running.delete(this);
     const { call } = this.#parts;
     const known = this.#known;
+    if (known !== null) busy.end(known.agent);
     const atMs = clock.monotonicMs();
     const durationMs = atMs - call.receivedAtMs;
     const upstreamMs = this.#dispatchedAtMs === null ? 0 : atMs - this.#dispatchedAtMs;

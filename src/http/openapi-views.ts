@@ -9,6 +9,7 @@ import {
   viewSchema,
 } from './openapi-shapes.ts';
 import type {
+  AgentView,
   ConfigView,
   CooldownView,
   DayView,
@@ -132,6 +133,27 @@ const Queued = viewSchema<QueuedView>()(
   ),
 );
 
+const Agent = viewSchema<AgentView>()(
+  Type.Object(
+    {
+      agent: Type.String(),
+      running: count(),
+      waiting: count(),
+      calls: Type.Integer({
+        minimum: 0,
+        description: 'Ended since the daemon started, those refused included.',
+      }),
+      refused: count(),
+      input_tokens: count(),
+      output_tokens: count(),
+      usd: units(),
+      last_model: textOrNull({ description: 'Of its last ended call.' }),
+      last_ended_at: instantOrNull(),
+    },
+    { title: 'Agent' },
+  ),
+);
+
 const Refusal = viewSchema<RefusalView>()(
   Type.Object(
     {
@@ -192,6 +214,9 @@ export const StatusSchema = viewSchema<StatusView>()(
       totals: Totals,
       partitions: Type.Array(Partition),
       queue: Type.Array(Queued),
+      agents: Type.Array(Agent, {
+        description: 'Those with calls under way, then those of the last hour; at most 100.',
+      }),
       recent_refusals: Type.Array(Refusal),
       day: Day,
       truth: Truth,

@@ -20,6 +20,8 @@ export interface StatusView {
   readonly totals: TotalsView;
   readonly partitions: readonly PartitionView[];
   readonly queue: readonly QueuedView[];
+  /** Those with calls under way, then those whose last call ended within the hour; at most 100. */
+  readonly agents: readonly AgentView[];
   readonly recent_refusals: readonly RefusalView[];
   /** The present day of Google's quotas. */
   readonly day: DayView;
@@ -125,6 +127,23 @@ export interface QueuedView {
   /** In words: "input tokens per minute: needs 12,400, room at 14:03:22". */
   readonly reason: string;
   readonly deadline_at: string;
+}
+
+/** Who calls, and what it has had since the daemon started. */
+export interface AgentView {
+  readonly agent: string;
+  /** Calls out of the queue and not yet ended. */
+  readonly running: number;
+  readonly waiting: number;
+  /** Ended calls, those refused included. */
+  readonly calls: number;
+  readonly refused: number;
+  readonly input_tokens: number;
+  readonly output_tokens: number;
+  readonly usd: number;
+  /** Of its last ended call; null before the first has ended. */
+  readonly last_model: string | null;
+  readonly last_ended_at: string | null;
 }
 
 export interface RefusalView {

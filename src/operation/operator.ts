@@ -3,6 +3,7 @@ import { effectiveLimits } from '../config/limits.ts';
 import type { LoadedConfig } from '../config/loaded.ts';
 import { ProxyError } from '../errors.ts';
 import type { ExchangeRecord } from '../exchange/call.ts';
+import type { Exchange } from '../exchange/exchange.ts';
 import type { Control } from '../http/control.ts';
 import type {
   CooldownView,
@@ -13,6 +14,7 @@ import type {
   StatusView,
   WindowView,
 } from '../http/views.ts';
+import { Agents } from './agents.ts';
 import { bannersOf } from './banners.ts';
 import type { Configuration } from './configuration.ts';
 import { explain, reading } from './explain.ts';
@@ -36,7 +38,7 @@ export interface OperatorOptions {
   readonly scheduler: Scheduler;
   readonly configuration: Configuration;
   readonly rulesOf: (project: string, requestedModel: string) => QuotaRules;
-  readonly running: () => number;
+  readonly exchange: Pick<Exchange, 'running' | 'byAgent'>;
   readonly version: string;
   /** What becomes known, or changes, while the daemon runs. */
   readonly state: {
@@ -65,6 +67,7 @@ export function createOperator(options: OperatorOptions): Operator {
   const refusals: RefusalView[] = [];
   const truth = new Truth({ clock, samples: store.samples });
   const day = new QuotaDay(clock);
+  const agents = new Agents(clock);
   let limitChanges = 0;
   const totals = { exchanges: 0, answered: 0, refused: 0, cancelled: 0, failed: 0, rejections: 0 };
 
@@ -172,11 +175,15 @@ export function createOperator(options: OperatorOptions): Operator {
         cancelled: totals.cancelled,
         failed: totals.failed,
         upstream_rejections: totals.rejections,
-        running: Math.max(0, options.running() - waiting.length),
+        running: Math.max(0, options.exchange.running - waiting.length),
         waiting: waiting.length,
       },
       partitions: partitionViews(waiting),
       queue: queueViews(waiting),
+      agents: agents.view(
+        options.exchange.byAgent,
+        waiting.map(({ ticket }) => ticket.agent),
+      ),
       recent_refusals: refusals.toReversed(),
       day: day.view(timeline.nowMs() + timeline.upstreamOffsetMs),
       truth: truth.view(),
@@ -195,7 +202,10 @@ export function createOperator(options: OperatorOptions): Operator {
     status,
     note(record) {
       noteTotals(totals, record);
-      if (record.method !== 'pass') truth.add(record);
+      if (record.method !== 'pass') {
+        truth.add(record);
+        agents.note(record);
+      }
       if (record.reason === null || record.outcome === 'ok') return;
       refusals.push({
         at: new Date(record.startedWallMs + record.durationMs).toISOString(),
@@ -212,7 +222,7 @@ export function createOperator(options: OperatorOptions): Operator {
     // call makes.
     mark() {
       const { hash, loaded_at: loadedAt, reload_error: reloadError } = configuration.view;
-      const calls = [totals.exchanges, options.running(), scheduler.waiting, limitChanges];
+      const calls = [totals.exchanges, options.exchange.running, scheduler.waiting, limitChanges];
       return [...calls, hash, loadedAt, reloadError, state.isDraining].join(' ');
     },
     snapshot() {
