@@ -124,7 +124,7 @@ export interface QueuedView {
   readonly waited_ms: number;
   /** Null when it cannot be known yet. */
   readonly expected_at: string | null;
-  /** In words: "input tokens per minute: needs 12,400, room at 14:03:22". */
+  /** In words: "input tokens per minute: needs 12,400, 231,000 of 240,000 used". */
   readonly reason: string;
   readonly deadline_at: string;
 }

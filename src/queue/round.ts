@@ -54,7 +54,7 @@ function admitNext(lane: Lane, context: RoundContext, round: Round, ended: Endin
     if (round.blocked.has(ticket)) continue;
     // Each call is tried once at once: it may be hopeless, and then it is told without delay.
     const isNew = ticket.blocks.length === 0;
-    if (round.tries >= BACKFILL_TRIES_MAX && !isNew) return false;
+    if (round.tries >= BACKFILL_TRIES_MAX && !isNew) continue;
     const rules = context.rulesOf(ticket.project, ticket.requestedModel);
     if (round.startsBlocked && !isNew && !isStarted(ticket, rules, context)) continue;
     const outcome = reserve(ticket, rules, context, round.head);

@@ -15,7 +15,7 @@ export interface WaitingState {
   readonly position: number;
   /** Infinity when it cannot be known. */
   readonly expectedAtMs: number;
-  /** What holds it, in words with numbers; empty before the first attempt. */
+  /** What holds it, in words with numbers; before the first attempt, how many are ahead. */
   readonly reason: string;
 }
 
@@ -41,7 +41,13 @@ export function waitingStates(
       partition: lane.partition,
       position: index + 1,
       expectedAtMs: Math.max(ownMs, expectedAtMs[index] ?? Infinity),
-      reason: block === undefined ? '' : blockDetail(block),
+      reason: block === undefined ? aheadWords(index) : blockDetail(block),
     };
   });
+}
+
+/** For the moment until a call has had its first attempt. */
+function aheadWords(ahead: number): string {
+  if (ahead === 0) return 'its turn, which is now';
+  return ahead === 1 ? '1 call ahead of it' : `${ahead} calls ahead of it`;
 }

@@ -70,6 +70,31 @@ t.test('a wait past two seconds is told once, with position, time and reason', a
 });
 
 t.test(
+  'every call is tried once, however many wait, so that all know what they wait for',
+  async (t) => {
+    const { room, under, fill } = place(t, rulesWith([policy(1, TEN_S)]));
+    fill('first');
+    for (let index = 0; index < 60; index += 1) {
+      room.enqueue({ agent: `agent-${index}` });
+      if (index === 58) {
+        const states = under.as(0).transact(() => room.scheduler.states());
+        t.equal(states.at(-1)?.reason, '58 calls ahead of it', 'before its first attempt');
+      }
+      room.settle();
+    }
+    const states = under.as(0).transact(() => room.scheduler.states());
+    t.equal(states.length, 60);
+    t.strictSame(
+      [...new Set(states.map(({ reason }) => reason))],
+      ['requests per 10 s: needs 1, 1 of 1 used'],
+    );
+    const hopeless = room.enqueue({ agent: 'last', units: units(2), ceiling: units(2) });
+    room.settle();
+    t.equal(reasonOf(room, hopeless.id), 'CALL_LARGER_THAN_LIMIT', 'and is told at once');
+  },
+);
+
+t.test(
   'a full queue refuses by depth, by agent and by bytes, but not who had a place',
   async (t) => {
     const { room } = place(t, rulesWith([policy(0, { unit: 'usd' })], { maxConcurrent: 0 }));
