@@ -17,7 +17,7 @@ import type { Settings } from './settings.ts';
 /** A client's own timeout must leave some time for the answer: a tenth of it, at most 5 s. */
 const ANSWER_MS_MAX = 5_000;
 /** An output of unknown length, for budgets in dollars. */
-const OUTPUT_TOKENS_ASSUMED = 8_192;
+export const OUTPUT_TOKENS_ASSUMED = 8_192;
 
 export interface CallParts {
   readonly call: InboundCall;

@@ -1,17 +1,22 @@
 import { ProxyError } from '../errors.ts';
+import { OUTPUT_TOKENS_ASSUMED } from '../exchange/classified-call.ts';
+import type { Settings } from '../exchange/settings.ts';
 import type { ExplainQuery } from '../http/control.ts';
 import type { ExplainView } from '../http/views.ts';
-import type { Block, LedgerStore } from '../quota/ledger.ts';
+import type { Block, LedgerStore, WindowState } from '../quota/ledger.ts';
 import { LedgerBusyError } from '../quota/ledger.ts';
 import type { Partition, QuotaRules } from '../quota/policy.ts';
 import { NO_UNITS } from '../quota/units.ts';
-import { blockDetail } from '../quota/words.ts';
+import { amountWords, blockDetail } from '../quota/words.ts';
 import type { Scheduler } from '../queue/scheduler.ts';
 import type { Store } from '../store/store.ts';
+
+const USD_MICROS = 1_000_000;
 
 export interface ExplainContext {
   readonly store: Store;
   readonly scheduler: Scheduler;
+  readonly configuration: { readonly settings: Pick<Settings, 'price'> };
   readonly rulesOf: (project: string, requestedModel: string) => QuotaRules;
 }
 
@@ -35,7 +40,7 @@ class Undo extends Error {}
 /** Reserves the imagined call and rolls that back: the answer is what would really happen. */
 export function explain(
   query: ExplainQuery,
-  { scheduler, store, rulesOf }: ExplainContext,
+  { configuration, scheduler, store, rulesOf }: ExplainContext,
   isoOrNull: (atMs: number | null) => string | null,
 ): ExplainView {
   const { ledger, timeline } = store;
@@ -43,7 +48,11 @@ export function explain(
   // Without an agent the question is about quota, not about whether somebody has just started.
   const rules = query.agent === null ? { ...inForce, start: null } : inForce;
   const { partition } = rules;
-  const units = { ...NO_UNITS, requests: 1, inputTokens: query.tokens };
+  const { model } = partition;
+  // An answer of unknown length is expected to be as long as that of a call that does not limit it.
+  const tokens = { input: query.tokens, output: OUTPUT_TOKENS_ASSUMED, cached: 0 };
+  const usdMicros = configuration.settings.price(model, tokens);
+  const units = { ...NO_UNITS, requests: 1, inputTokens: query.tokens, usdMicros };
   const head = reading(ledger, () => scheduler.states()).find((one) =>
     isSame(one.partition, partition),
   );
@@ -82,14 +91,9 @@ function explained(
   }
   if (outcome.kind === 'too_large') {
     const { state, needs } = outcome;
-    const message = `needs ${show(needs)}, more than the whole limit of ${show(state.limit ?? 0)}`;
-    const row = {
-      policy: state.policy,
-      used: state.used,
-      limit: state.limit,
-      free_at: null,
-      message,
-    };
+    const [wanted, most] = [needs, state.limit ?? 0].map((amount) => amountWords(amount, state));
+    const message = `needs ${wanted}, more than the whole limit of ${most}`;
+    const row = { policy: state.policy, ...amounts(state), free_at: null, message };
     return { ...partition, admit: false, wait_ms: null, limited_by: [row] };
   }
   const { blocks, retryAtMs } = outcome;
@@ -99,8 +103,7 @@ function explained(
     wait_ms: Number.isFinite(retryAtMs) ? Math.max(0, Math.ceil(retryAtMs - atMs)) : null,
     limited_by: blocks.map((block: Block) => ({
       policy: block.state?.policy ?? block.cooldown?.kind ?? block.reason,
-      used: block.state?.used ?? 0,
-      limit: block.state?.limit ?? null,
+      ...amounts(block.state),
       free_at: isoOrNull(block.freeAtMs),
       message: blockDetail(block),
     })),
@@ -111,6 +114,10 @@ function isSame(a: Partition, b: Partition): boolean {
   return a.project === b.project && a.model === b.model;
 }
 
-function show(amount: number): string {
-  return amount.toLocaleString('en-US');
+/** Dollars are counted in millionths and told whole, as in GET /status. */
+function amounts(state: WindowState | null): { used: number; limit: number | null } {
+  if (state === null) return { used: 0, limit: null };
+  const scale = state.unit === 'usd' ? USD_MICROS : 1;
+  const { used, limit } = state;
+  return { used: used / scale, limit: limit === null ? null : limit / scale };
 }
