@@ -1,7 +1,7 @@
 import { ask, wordsOf } from './daemon.js';
 import { useNow } from './ticking.js';
-import { html, useEffect, useState } from './view.js';
-import { countdown, counted, duration, exact, thousands } from './words.js';
+import { html, useEffect, useMemo, useState } from './view.js';
+import { countdown, counted, duration, exact, thousands, timeOfDay } from './words.js';
 
 /** @import { QueuedView } from '../http/views.ts' */
 
@@ -18,7 +18,9 @@ const SURE_MS = 5_000;
 export function Waiting({ queue }) {
   const [showsAll, setShowsAll] = useState(false);
   const [trouble, setTrouble] = useState('');
-  const shown = showsAll ? queue : queue.slice(0, ROWS_SHOWN);
+  // Places are those of one model: across models, who goes next comes first.
+  const ordered = useMemo(() => [...queue].sort(bySoonest), [queue]);
+  const shown = showsAll ? ordered : ordered.slice(0, ROWS_SHOWN);
   const more = queue.length - shown.length;
   return html`<section aria-labelledby="waiting-title">
     <div class="head">
@@ -49,7 +51,9 @@ function Table({ queue, fail }) {
   return html`<table role="table" class="rows waiting">
     <thead role="rowgroup">
       <tr role="row">
-        <th role="columnheader" scope="col" class="number">Place</th>
+        <th role="columnheader" scope="col" class="number" title="in the queue of its model">
+          Place
+        </th>
         <th role="columnheader" scope="col">Agent</th>
         <th role="columnheader" scope="col">Model</th>
         <th role="columnheader" scope="col">Class</th>
@@ -71,7 +75,7 @@ function Table({ queue, fail }) {
 /** @param {{ call: QueuedView, nowMs: number, fail: (trouble: string) => void }} props */
 function Row({ call, nowMs, fail }) {
   return html`<tr role="row" data-id=${call.id}>
-    <td role="cell" class="number place">${thousands(call.position)}</td>
+    <td role="cell" class="number place" data-label="place">${thousands(call.position)}</td>
     <td role="cell" class="name agent" title=${call.agent}>${call.agent}</td>
     <td role="cell" class="name model" title=${modelTitle(call)}>${call.model}</td>
     <td role="cell" class="class">${call.class}</td>
@@ -87,7 +91,7 @@ function Row({ call, nowMs, fail }) {
       }
     </td>
     <td role="cell" class="reason" title=${`gives up ${exact(call.deadline_at)}`}>
-      ${call.reason}
+      ${reasonWords(call)}
     </td>
     <td role="cell" class="act"><${Cancel} call=${call} fail=${fail} /></td>
   </tr>`;
@@ -128,6 +132,35 @@ function Cancel({ call, fail }) {
   >
     ${state === 'sure' ? 'Sure?' : 'Cancel'}
   </button>`;
+}
+
+/**
+ * "input tokens per minute: needs 12,400, 231,000 of 240,000 used, room at 14:03:22"; the time is that
+ * of this browser.
+ *
+ * @param {QueuedView} call
+ */
+function reasonWords({ reason, expected_at: at }) {
+  if (at === null) return reason;
+  const isQuota = reason.includes(': needs ');
+  return `${reason}, ${isQuota ? 'room at' : 'its turn at'} ${timeOfDay(at)}`;
+}
+
+/**
+ * @param {QueuedView} left
+ * @param {QueuedView} right
+ */
+function bySoonest(left, right) {
+  return instantOf(left) - instantOf(right) || left.position - right.position;
+}
+
+/**
+ * What is not known comes last.
+ *
+ * @param {QueuedView} call
+ */
+function instantOf({ expected_at: at }) {
+  return at === null ? Number.MAX_SAFE_INTEGER : Date.parse(at);
 }
 
 /** @param {QueuedView} call */

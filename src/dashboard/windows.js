@@ -84,7 +84,9 @@ function Partition({ partition, nowMs }) {
         Limits
       </button>
     </header>
-    ${cooldowns.map((cooldown) => html`<${Cooldown} cooldown=${cooldown} nowMs=${nowMs} />`)}
+    ${cooldowns
+      .filter(({ until }) => Date.parse(until) > nowMs)
+      .map((one) => html`<${Cooldown} key=${one.kind} cooldown=${one} nowMs=${nowMs} />`)}
     ${
       isEditing
         ? html`<${LimitForm} partition=${partition} close=${() => setEditing(false)} />`
@@ -110,7 +112,7 @@ function Load({ partition: { running, waiting, max_concurrent: cap } }) {
 function Cooldown({ cooldown, nowMs }) {
   const leftMs = Date.parse(cooldown.until) - nowMs;
   return html`<p class="cooldown" title=${`until ${exact(cooldown.until)}`}>
-    <b>Cooldown, ${leftMs > 0 ? `${countdown(leftMs)} left` : 'over'}</b> ${cooldown.reason}
+    <b>Cooldown, ${countdown(leftMs)} left</b> ${cooldown.reason}
   </p>`;
 }
 
@@ -132,7 +134,9 @@ function Gauge({ window, of, nowMs }) {
         : html`<${Bar} window=${window} limit=${limit} name=${`${name}, ${of}`} words=${words} />`
     }
     <${Source} window=${window} />
-    <span class="gauge-next">${nextFreeAt !== null && nextSlot(nextFreeAt, nowMs)}</span>
+    <span class="gauge-next">
+      ${limit !== null && nextFreeAt !== null && nextSlot(nextFreeAt, { isFull, nowMs })}
+    </span>
   </div>`;
 }
 
@@ -171,13 +175,16 @@ function share(part, limit) {
 }
 
 /**
+ * When the oldest of what a full window holds leaves it; of another, when it has more room than now.
+ *
  * @param {string} at
- * @param {number} nowMs
+ * @param {{ isFull: boolean, nowMs: number }} options
  */
-function nextSlot(at, nowMs) {
+function nextSlot(at, { isFull, nowMs }) {
   const leftMs = Date.parse(at) - nowMs;
+  const what = isFull ? 'next slot' : 'more room';
   return html`<time datetime=${at} title=${exact(at)}>
-    ${leftMs <= 0 ? 'next slot now' : `next slot in ${countdown(leftMs)}`}
+    ${leftMs <= 0 ? `${what} now` : `${what} in ${countdown(leftMs)}`}
   </time>`;
 }
 

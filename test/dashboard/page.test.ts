@@ -80,6 +80,34 @@ t.test('a waiting call is cancelled from the page, and its client is told', BROW
   t.strictSame(faults, []);
 });
 
+t.test('of all who wait, who goes next comes first, with reason and time', BROWSER, async (t) => {
+  const open = { rpm: null, tpm: null, rpd: null };
+  const windows = [{ name: 'slow', unit: 'requests', limit: 1, per: '10m' }];
+  const gemini = { default: open, 'a-model': { ...open, windows }, 'b-model': { ...open, rpm: 1 } };
+  const gate = await startGate(t, { config: { rate_limits: { gemini } } });
+  for (const [count, model] of ['a-model', 'b-model'].entries()) {
+    await ask(gate, 'quick', model);
+    const headers = { 'x-headgate-agent': `waits-for-${model}` };
+    send(gate, generate(model), { headers, body: saying('Hello') });
+    await waiting(gate, count + 1);
+  }
+  const { page, faults } = await visit(t, await browser(), gate.url);
+  const rows = page.locator('.waiting tbody tr');
+  await rows.nth(1).waitFor();
+  t.match(await rows.nth(0).innerText(), 'waits-for-b-model');
+  t.match(
+    await rows.nth(0).locator('.reason').innerText(),
+    /^requests per minute: needs 1, 1 of 1 used, room at \d\d:\d\d:\d\d$/,
+  );
+  t.match(await rows.nth(1).innerText(), 'waits-for-a-model');
+  await page.getByText('next slot in 9 min').waitFor();
+  t.equal(await page.getByText('/ no limit').count(), 5, 'three of one and two of the other');
+  t.equal(await page.locator('.gauge-next time').count(), 2, 'what has no limit frees no slot');
+  await page.setViewportSize({ width: 390, height: 844 });
+  t.equal(await rows.nth(0).locator('.place').isVisible(), true, 'on a phone, too');
+  t.strictSame(faults, []);
+});
+
 t.test('a limit is set and reset from the page', BROWSER, async (t) => {
   const gate = await startGate(t, { config: { rate_limits: limits({ rpm: 5, tpm: 1000 }) } });
   await ask(gate, 'one');
