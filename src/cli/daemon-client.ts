@@ -163,7 +163,7 @@ export function connect(
     return view as View;
   }
 
-  return { url, ask, close: () => agent.close() };
+  return { url, ask, close: () => agent.destroy() };
 }
 
 function refusalOf(url: string, status: number, problem: unknown): CommandFailure {

@@ -5,10 +5,11 @@ import type {
   StatusView,
   WindowView,
 } from '../http/views.ts';
-import { bar } from './bar.ts';
+import { dayLine, targetWords, totalsLine } from './status-head.ts';
 import { clip, clipStyled, printable, type Style } from './style.ts';
 import { tableLines } from './table.ts';
-import { amount, counted, duration, thousands, timeOfDay } from './words.ts';
+import { isFull, sourceWords, windowBar } from './window-bar.ts';
+import { amount, counted, duration, timeOfDay } from './words.ts';
 
 /** What the screen is drawn for. */
 export interface ScreenOptions {
@@ -39,24 +40,13 @@ const BAR_WIDTH_MIN = 8;
 const BAR_WIDTH_MAX = 48;
 const REFUSALS_SHOWN = 5;
 
-function headLines(view: StatusView, { style }: ScreenOptions): string[] {
-  const { totals, upstream, config } = view;
-  const target = upstream.simulated ? 'a simulated Gemini' : upstream.base_url;
-  const rejected = `${thousands(totals.upstream_rejections)} upstream 429s`;
+function headLines(view: StatusView, options: ScreenOptions): string[] {
+  const { style } = options;
   return [
-    `${style.bold(`headgate ${view.version}`)} ${style.cyan(view.listen)} for ${target}, up ${duration(view.uptime_ms)}`,
-    style.dim(
-      `mode ${view.mode}, profile ${config.profile}, ${config.file ?? 'built-in defaults'}`,
-    ),
-    [
-      counted(totals.exchanges, 'call'),
-      style.green(`${thousands(totals.answered)} answered`),
-      `${totals.running} running`,
-      totals.waiting > 0 ? style.yellow(`${totals.waiting} waiting`) : '0 waiting',
-      `${thousands(totals.refused)} refused`,
-      ...(totals.failed > 0 ? [style.red(`${thousands(totals.failed)} failed`)] : []),
-      totals.upstream_rejections > 0 ? style.red(rejected) : style.green(rejected),
-    ].join(', '),
+    `${style.bold(`headgate ${view.version}`)} ${style.cyan(view.listen)} for ${targetWords(view)}`,
+    totalsLine(view, style),
+    dayLine(view, options),
+    style.dim(view.config.file ?? 'built-in defaults'),
     ...view.banners.map((banner) => style.yellow(`! ${printable(banner)}`)),
   ];
 }
@@ -83,38 +73,20 @@ function partitionLines(partition: PartitionView, options: ScreenOptions): strin
 
 /** `  rpm ██████▓▓░░░░  7 / 9   next in 3.2 s  profile massgen` */
 function windowLine(window: WindowView, { style, width, nowMs }: ScreenOptions): string {
-  const { policy, unit, limit, used, held, next_free_at: nextFreeAt } = window;
+  const { policy, unit, limit, used, next_free_at: nextFreeAt } = window;
   const label = clip(printable(policy), LABEL_WIDTH).padEnd(LABEL_WIDTH);
   const numbers =
     limit === null
       ? `${amount(used, unit)} / no limit`
       : `${amount(used, unit)} / ${amount(limit, unit)}`;
-  const isFull = limit !== null && used >= limit;
   const next =
     nextFreeAt === null ? '' : `next in ${duration(Math.max(0, Date.parse(nextFreeAt) - nowMs))}`;
   const source = sourceWords(window);
   const fixed = 2 + LABEL_WIDTH + 1 + NUMBERS_WIDTH + 2 + NEXT_WIDTH + 2 + SOURCE_WIDTH;
   const barWidth = Math.max(BAR_WIDTH_MIN, Math.min(BAR_WIDTH_MAX, width - fixed));
-  const paint = isFull ? style.red : style.green;
-  const drawn = bar(
-    barWidth,
-    limit ?? Infinity,
-    limit === null
-      ? []
-      : [
-          { amount: used - held, sign: '█', paint },
-          { amount: held, sign: '▓', paint: style.cyan },
-        ],
-    { sign: '░', paint: style.dim },
-  );
+  const drawn = windowBar(window, { style, width: barWidth });
   const time = next.padEnd(NEXT_WIDTH);
-  return `  ${label} ${drawn}${numbers.padStart(NUMBERS_WIDTH)}  ${isFull ? style.yellow(time) : time}  ${style.dim(source)}`;
-}
-
-function sourceWords({ limit_source: limitSource, source }: WindowView): string {
-  if (limitSource === 'override') return 'set live';
-  if (limitSource === 'learned') return 'learned';
-  return printable(source);
+  return `  ${label} ${drawn}${numbers.padStart(NUMBERS_WIDTH)}  ${isFull(window) ? style.yellow(time) : time}  ${style.dim(source)}`;
 }
 
 function queueLines(queue: readonly QueuedView[], options: ScreenOptions): string[] {
@@ -161,7 +133,7 @@ function refusalLines(refusals: readonly RefusalView[], options: ScreenOptions):
       printable(message),
     ]);
   const hasMessage = refusals.some(({ message }) => message !== '');
-  const titles = ['AT', 'MODEL', 'AGENT', 'REASON', hasMessage ? 'WHILE WAITING FOR' : ''];
+  const titles = ['AT', 'MODEL', 'AGENT', 'REASON', hasMessage ? 'WHY' : ''];
   const columns = titles.map((title) => ({ title }));
   return [
     '',

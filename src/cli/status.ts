@@ -17,6 +17,8 @@ import {
 import { openScreen } from './screen.ts';
 import { statusLines } from './status-screen.ts';
 import { columnsOf, styleFor } from './style.ts';
+import { watchLines } from './watch-screen.ts';
+import { duration, timeOfDay } from './words.ts';
 
 interface StatusFlags extends ClientFlags {
   readonly watch?: boolean;
@@ -25,9 +27,10 @@ interface StatusFlags extends ClientFlags {
 
 /** Twice a second: quicker than anyone reads, and next to nothing for the daemon. */
 const REDRAW_MS = 500;
-/** Waiting calls shown once, and at every redraw. */
+/** Waiting calls shown without --watch. */
 const QUEUE_LINES = 20;
-const QUEUE_LINES_WATCHED = 12;
+/** That it is back is said for so long. */
+const NEWS_MS = 10_000;
 
 export function addStatus(program: Command, context: CliContext): void {
   addClientOptions(
@@ -58,27 +61,48 @@ In a bar, █ is used, ▓ is held by calls under way, ░ is free.`,
 async function once(context: CliContext, daemon: DaemonClient, flags: StatusFlags): Promise<void> {
   const view = await daemon.ask<StatusView>('GET', '/status');
   if (flags.json === true) return printJson(context.stdout, view);
-  for (const line of drawn(context, view, QUEUE_LINES)) printLine(context.stdout, line);
+  for (const line of drawn(context, view)) printLine(context.stdout, line);
 }
 
 async function watch(context: CliContext, daemon: DaemonClient, flags: StatusFlags): Promise<void> {
-  const { clock, stdout } = context;
+  const { clock, env, stdout } = context;
+  const ask = () => daemon.ask<StatusView>('GET', '/status');
   // A daemon that was never there ends the command; one that goes away may come back.
-  let view = await daemon.ask<StatusView>('GET', '/status');
+  let view = await ask();
   if (flags.json === true) return watchJson(context, daemon, view);
+  const style = styleFor(stdout, env);
   const screen = openScreen(context);
+  const left = new Promise<null>((resolve) => {
+    screen.left.addEventListener('abort', () => resolve(null));
+  });
+  let seenMs = clock.wallMs();
+  let goneMs: number | null = null;
+  let news: string | null = null;
+  let newsUntilMs = 0;
   try {
-    let trouble = '';
     while (!screen.left.aborted) {
-      const lines = drawn(context, view, QUEUE_LINES_WATCHED);
-      screen.draw(trouble === '' ? lines : [styleFor(stdout, context.env).red(trouble), ...lines]);
+      const shown = { view, nowMs: seenMs, style, news };
+      screen.draw((size) => watchLines(shown.view, { ...shown, ...size }));
       await pause(clock, REDRAW_MS, screen.left);
       try {
-        view = await daemon.ask<StatusView>('GET', '/status');
-        trouble = '';
+        // Who leaves does not wait for a daemon that does not answer.
+        const answer = await Promise.race([ask(), left]);
+        if (answer === null) break;
+        const isOther = answer.started_at !== view.started_at;
+        view = answer;
+        seenMs = clock.wallMs();
+        if (goneMs !== null || isOther) {
+          const how = isOther ? 'The daemon was started again' : 'The daemon answers again';
+          const after = goneMs === null ? '' : ` after ${duration(seenMs - goneMs)}`;
+          news = style.green(`${how}${after}.`);
+          newsUntilMs = seenMs + NEWS_MS;
+          goneMs = null;
+        } else if (seenMs > newsUntilMs) news = null;
       } catch (error) {
         if (!isUnreachable(error)) throw error;
-        trouble = `${error.message.split('\n')[0]}; what follows is old`;
+        goneMs ??= seenMs;
+        const since = timeOfDay(new Date(goneMs).toISOString(), clock.wallMs());
+        news = style.red(`No daemon answers since ${since}; what follows is of then.`);
       }
     }
   } finally {
@@ -97,12 +121,12 @@ async function watchJson(
   }
 }
 
-function drawn({ clock, env, stdout }: CliContext, view: StatusView, queueLines: number): string[] {
+function drawn({ clock, env, stdout }: CliContext, view: StatusView): string[] {
   return statusLines(view, {
     style: styleFor(stdout, env),
     width: columnsOf(stdout),
     nowMs: clock.wallMs(),
-    queueLines,
+    queueLines: QUEUE_LINES,
   });
 }
 

@@ -27,14 +27,23 @@ export function styleFor(
   };
 }
 
-/** Columns of a terminal; 80 where there is none. */
-export function columnsOf(stream: { readonly columns?: number }): number {
-  return Math.max(40, stream.columns ?? 80);
+/** Columns of a terminal; 80 where there is none, or it does not say. */
+export function columnsOf({ columns = 0 }: { readonly columns?: number }): number {
+  return columns > 0 ? Math.max(40, columns) : 80;
 }
 
-/** Characters that a text takes on the screen; escape sequences take none. */
+/** Lines of a terminal; 24 where it does not say. */
+export function rowsOf({ rows = 0 }: { readonly rows?: number }): number {
+  return rows > 0 ? rows : 24;
+}
+
+/** Cells that a text takes on the screen; escape sequences take none, and CJK and emoji two each. */
 export function visibleLength(text: string): number {
-  return withoutEscapes(text).length;
+  const plain = withoutEscapes(text);
+  if (NARROW.test(plain)) return plain.length;
+  let cells = 0;
+  for (const character of plain) cells += cellsOf(character);
+  return cells;
 }
 
 /** Names come from callers; they may not move the cursor or look like a further line. */
@@ -73,12 +82,16 @@ export function wrapped(text: string, width: number, linesMax: number): string[]
   return lines;
 }
 
-/** At most `width` characters, the last one an ellipsis when something was cut. For plain text. */
+/** At most `width` cells, the last one an ellipsis when something was cut. For plain text. */
 export function clip(text: string, width: number): string {
-  if (text.length <= width) return text;
-  if (width <= 1) return text.slice(0, Math.max(0, width));
-  // Half a surrogate pair would show as a box.
-  return `${text.slice(0, width - 1).replace(/[\ud800-\udbff]$/, '')}…`;
+  if (visibleLength(text) <= width) return text;
+  return width <= 1 ? cutAt(text, width) : `${cutAt(text, width - 1)}…`;
+}
+
+/** A plain text in exactly `width` cells. */
+export function fitted(text: string, width: number): string {
+  const clipped = clip(text, width);
+  return clipped + ' '.repeat(Math.max(0, width - visibleLength(clipped)));
 }
 
 /** The same for text with colours, which are ended where it is cut. */
@@ -89,8 +102,8 @@ export function clipStyled(text: string, width: number): string {
   for (const piece of text.split(ESCAPES)) {
     if (piece.startsWith('\u001b')) clipped += piece;
     else {
-      clipped += piece.slice(0, room);
-      room -= Math.min(room, piece.length);
+      clipped += cutAt(piece, room);
+      room -= Math.min(room, visibleLength(piece));
     }
   }
   return `${clipped}…`;
@@ -98,6 +111,30 @@ export function clipStyled(text: string, width: number): string {
 
 // oxlint-disable-next-line eslint/no-control-regex
 const ESCAPES = /(\u001b\[\d*m)/;
+
+/** What terminals that know Unicode draw in one cell for each UTF-16 unit, bars and dashes included. */
+const NARROW = /^[\u0020-\u02ff\u0370-\u0482\u2010-\u2027\u2190-\u21ff\u2500-\u259f]*$/;
+const NO_CELLS = /^[\p{M}\p{Cf}]/u;
+/** East Asian Wide and emoji, near enough: https://www.unicode.org/reports/tr11/. */
+const TWO_CELLS =
+  /^[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
+
+function cellsOf(character: string): number {
+  if (NO_CELLS.test(character)) return 0;
+  return TWO_CELLS.test(character) ? 2 : 1;
+}
+
+/** As many whole characters as fit into `width` cells. */
+function cutAt(text: string, width: number): string {
+  let room = width;
+  let cut = '';
+  for (const character of text) {
+    room -= cellsOf(character);
+    if (room < 0) break;
+    cut += character;
+  }
+  return cut;
+}
 
 function withoutEscapes(text: string): string {
   // oxlint-disable-next-line eslint/no-control-regex

@@ -9,9 +9,27 @@ export function duration(ms: number): string {
   return pair(Math.round(minutes / 60), 24, 'd', 'h');
 }
 
+/** What is left, or has passed, in whole seconds: for what is redrawn while it runs. */
+export function wholeSeconds(ms: number): string {
+  return ms < MINUTE_MS ? `${Math.max(0, Math.ceil(ms / 1000))} s` : duration(ms);
+}
+
+/** Dollars of a sum of calls: hundredths of cents below ten cents, as calls cost. */
+export function dollars(usd: number): string {
+  if (usd === 0) return '$0';
+  if (usd < 0.0001) return '<$0.0001';
+  if (usd < 0.1) return `$${usd.toFixed(4)}`;
+  return `$${usd < 10_000 ? usd.toFixed(2) : COMPACT.format(usd)}`;
+}
+
 /** 1234567 becomes 1,234,567, whatever the machine's language. */
 export function thousands(count: number): string {
   return count.toLocaleString('en-US', { maximumFractionDigits: 4 });
+}
+
+/** 1234567 becomes 1.2M, where there is room for six characters. */
+export function compact(count: number): string {
+  return COMPACT.format(count);
 }
 
 /** Units of a policy: dollars carry their sign. */
@@ -52,6 +70,7 @@ export function counted(count: number, noun: string): string {
 }
 
 const MINUTE_MS = 60_000;
+const COMPACT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
 
 /** The largest unit alone: 5 min, 3 h, 12 d. */
 function coarse(ms: number): string {
