@@ -17,6 +17,7 @@ import { makeScenario } from '../../src/simulator/scenario.ts';
 import { findChromium, openBrowser } from '../../test/support/browser.ts';
 import { startAgents } from './agents.ts';
 import { QuickClock } from './quick-clock.ts';
+import { commandInTerminal, pictureOfTerminal } from './terminal.ts';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const SAMPLES = fileURLToPath(new URL('../../config/samples', import.meta.url));
@@ -39,6 +40,9 @@ interface Scene {
 
 type Picture = (scene: Scene, file: string) => Promise<void>;
 
+/** Enough for a few redraws. */
+const WATCHED_MS = 4_000;
+
 const WIDE = { viewport: { width: 1400, height: 900 } };
 const PHONE = { viewport: { width: 390, height: 1_500 }, deviceScaleFactor: 2, hasTouch: true };
 
@@ -46,6 +50,14 @@ const PICTURES: Readonly<Record<string, Picture>> = {
   'page-light.png': ofPage({ ...WIDE, colorScheme: 'light' }, { fullPage: true }),
   'page-dark.png': ofPage({ ...WIDE, colorScheme: 'dark' }, { fullPage: true }),
   'page-phone.png': ofPage({ ...PHONE, colorScheme: 'light' }, { fullPage: false }),
+  'status-watch.png': async ({ url, browser }, path) => {
+    const size = { columns: 120, rows: 34 };
+    const argv = ['status', '--watch', '--url', url];
+    await pictureOfTerminal(browser, path, {
+      written: await commandInTerminal(argv, size, WATCHED_MS),
+      size,
+    });
+  },
 };
 
 function ofPage(options: BrowserContextOptions, { fullPage }: { fullPage: boolean }): Picture {
