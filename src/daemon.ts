@@ -25,6 +25,7 @@ import { createPageFeed, type PageFeed } from './operation/page-feed.ts';
 import { createSessionDesk } from './operation/session-desk.ts';
 import { noteStart } from './operation/truth.ts';
 import { Calibration } from './quota/calibration.ts';
+import type { Partition } from './quota/policy.ts';
 import { Scheduler } from './queue/scheduler.ts';
 import type { Scenario } from './simulator/scenario.ts';
 import { makeScenario } from './simulator/scenario.ts';
@@ -172,6 +173,11 @@ function buildParts(options: BuildOptions) {
     const row = usageRowOf(ended, timeline.nowMs() + timeline.upstreamOffsetMs);
     if (row !== null) note(() => learning.addUsage(row));
   };
+  const rejected = (partition: Partition, quota: string) => {
+    metrics.recordRejection(partition, quota);
+    operator.noteRejection();
+    page.addRejection(partition);
+  };
   const budgets = buildBudgets(options, engine);
   const conversations = createConversationsThread({
     databasePath: store.path,
@@ -192,7 +198,7 @@ function buildParts(options: BuildOptions) {
     rulesOf,
     learnAlias: (alias, model) => names.learn(alias, model),
     observeDate: throttled(DATE_READ_MS, (observed) => note(() => store.observeDate(observed))),
-    events: { ...journal, record },
+    events: { ...journal, record, rejected },
     recording: {
       wants: ({ requestId, sessionName }) => {
         const wanted = configuration.current.sessions.record;

@@ -111,7 +111,7 @@ export interface ExchangeRecord {
   readonly attempt: number;
   /** 429s that this exchange met and waited out. */
   readonly resends: number;
-  /** Quota kinds of the 429s met ('minute requests', ...), for headgate_upstream_rejections_total. */
+  /** Quota kinds of the 429s met: 'minute requests', ... Each was told of when it came. */
   readonly rejections: readonly string[];
   readonly requestBytes: number;
   readonly responseBytes: number;

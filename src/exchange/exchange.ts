@@ -31,6 +31,8 @@ const SWEEP_MS = 250;
 export interface ExchangeEvents {
   /** Once per exchange, when it has ended. */
   readonly record: (record: ExchangeRecord, marks: ExchangeMarks) => void;
+  /** The upstream has just answered 429; `quota` is what it named. Its call may wait and go again. */
+  readonly rejected: (partition: Partition, quota: string) => void;
   readonly parked: (partition: Partition, cooldown: Cooldown) => void;
   readonly learned: (partition: Partition, policy: string, limit: LearnedLimit) => void;
   readonly aliased: (alias: string, model: string) => void;

@@ -36,6 +36,7 @@ export function noteRejection(
   const times = atMs < before.untilMs ? before.times - 1 : before.times;
   const cooldown = cooldownFor(rejection, { atMs, upstreamOffsetMs, repeats: times });
   const noted = { ...rejection, untilMs: cooldown.untilMs };
+  events.rejected(rules.partition, rejection.label);
   if (!rules.enforce) return noted;
   if (rejection.kind === 'exhausted') {
     repeats.set(key, { times: times + 1, untilMs: cooldown.untilMs });

@@ -18,6 +18,8 @@ export interface Metrics {
   recordExchange(record: ExchangeRecord): void;
   /** Counts one refusal that never became an exchange (guard, body too large). */
   recordRefusal(reason: string): void;
+  /** Counts a 429 of the upstream. Only models that it knows are refused by quota. */
+  recordRejection(partition: Partition, quota: string): void;
   recordReload(result: 'applied' | 'unchanged' | 'failed'): void;
   recordContinuation(format: string, outcome: string): void;
   /** Counts calls that were traced, by what became of their spans. */
@@ -48,6 +50,10 @@ export function createMetrics({ version, snapshot }: MetricsOptions): Metrics {
   return {
     recordExchange: (record) => recorder(record),
     recordRefusal: (reason) => catalogue.refusals.inc({ reason }),
+    recordRejection({ project, model }, quota) {
+      labels.learn(project, model);
+      catalogue.upstreamRejections.inc({ model: labels.of(project, model), quota });
+    },
     recordReload: (result) => catalogue.configReloads.inc({ result }),
     recordContinuation: (format, outcome) => catalogue.sessionsContinued.inc({ format, outcome }),
     recordTraces: (result, calls) => catalogue.traces.inc({ result }, calls),
@@ -91,7 +97,6 @@ function createRecorder(
     if (record.outcome === 'refused' && record.reason !== null) {
       catalogue.refusals.inc({ reason: record.reason });
     }
-    for (const quota of record.rejections) catalogue.upstreamRejections.inc({ model, quota });
     if (record.usdMicros > 0) costs(model).inc(record.usdMicros / USD_MICROS);
     const { usage } = record;
     if (usage === null) return;
@@ -107,7 +112,6 @@ function createRecorder(
 
 /** Whether this exchange shows that the upstream has such a model. */
 function isKnownUpstream(record: ExchangeRecord): boolean {
-  if (record.rejections.length > 0) return true;
   const answered = record.outcome === 'ok' || record.outcome === 'upstream_error';
   return answered && record.upstreamFirstByteMs !== null && record.status !== 404;
 }

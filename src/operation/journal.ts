@@ -7,7 +7,7 @@ import type { WaitingState } from '../queue/waiting-state.ts';
 import type { UsageRow } from '../store/learning-store.ts';
 
 /** What happens to exchanges, as lines in the log. */
-export interface Journal extends ExchangeEvents {
+export interface Journal extends Omit<ExchangeEvents, 'rejected'> {
   /** A call has waited for two seconds. */
   longWait(state: WaitingState): void;
 }

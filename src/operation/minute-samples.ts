@@ -2,6 +2,7 @@ import type { Clock, Timer } from '../clock.ts';
 import type { ExchangeRecord } from '../exchange/call.ts';
 import type { HistoryQuery } from '../http/page-control.ts';
 import type { HistoryView, SamplePoint } from '../http/views.ts';
+import type { Partition } from '../quota/policy.ts';
 import type { SampleRow, SampleStore, SampleSum } from '../store/sample-store.ts';
 
 const MINUTE_MS = 60_000;
@@ -62,8 +63,12 @@ export class MinuteSamples {
       row.waitMsMax = Math.max(row.waitMsMax, waitMs);
     }
     if (record.outcome === 'refused') row.refusals += 1;
-    row.upstreamRejections += record.rejections.length;
     row.usdMicros += Math.round(record.usdMicros);
+  }
+
+  addRejection({ project, model }: Partition): void {
+    this.#closeIfOver();
+    this.#rowOf(project, model).upstreamRejections += 1;
   }
 
   history({ span, model, project }: HistoryQuery): HistoryView {

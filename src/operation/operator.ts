@@ -52,6 +52,8 @@ export interface OperatorOptions {
 export interface Operator extends Control {
   /** Takes note of an ended exchange, for the totals and the recent refusals. */
   note(record: ExchangeRecord): void;
+  /** Takes note of a 429 of the upstream, of which its exchange may tell much later. */
+  noteRejection(): void;
   /** Differs whenever `status` would tell of something new; costs nothing. */
   mark(): string;
   /** Every partition as it stands, for the metrics. */
@@ -218,11 +220,17 @@ export function createOperator(options: OperatorOptions): Operator {
       });
       if (refusals.length > REFUSALS_KEPT) refusals.shift();
     },
+    noteRejection() {
+      totals.rejections += 1;
+      truth.addRejection();
+    },
     // Together with what has ended, the numbers of those running and waiting tell every step that a
     // call makes.
     mark() {
       const { hash, loaded_at: loadedAt, reload_error: reloadError } = configuration.view;
-      const calls = [totals.exchanges, options.exchange.running, scheduler.waiting, limitChanges];
+      const { exchanges, rejections } = totals;
+      const { running } = options.exchange;
+      const calls = [exchanges, rejections, running, scheduler.waiting, limitChanges];
       return [...calls, hash, loadedAt, reloadError, state.isDraining].join(' ');
     },
     snapshot() {
@@ -289,15 +297,11 @@ export function createOperator(options: OperatorOptions): Operator {
 }
 
 function noteTotals(
-  totals: Record<
-    'exchanges' | 'answered' | 'refused' | 'cancelled' | 'failed' | 'rejections',
-    number
-  >,
+  totals: Record<'exchanges' | 'answered' | 'refused' | 'cancelled' | 'failed', number>,
   record: ExchangeRecord,
 ): void {
   if (record.method === 'pass') return;
   totals.exchanges += 1;
-  totals.rejections += record.rejections.length;
   if (record.outcome === 'refused') totals.refused += 1;
   else if (record.outcome === 'cancelled') totals.cancelled += 1;
   else if (record.outcome === 'failed') totals.failed += 1;

@@ -2,6 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { ExchangeRecord } from '../exchange/call.ts';
 import type { PageControl } from '../http/page-control.ts';
 import type { StatusView } from '../http/views.ts';
+import type { Partition } from '../quota/policy.ts';
 import type { SampleStore } from '../store/sample-store.ts';
 import { LiveFeed } from './live-feed.ts';
 import { MinuteSamples } from './minute-samples.ts';
@@ -21,6 +22,8 @@ export interface PageFeedOptions {
 /** What feeds the page, made from exchanges as they end. */
 export interface PageFeed extends PageControl {
   add(record: ExchangeRecord): void;
+  /** A 429 of the upstream. */
+  addRejection(partition: Partition): void;
   /** Writes down what has been counted since the last minute. */
   writeSamples(): void;
   close(): void;
@@ -43,6 +46,7 @@ export function createPageFeed(options: PageFeedOptions): PageFeed {
       samples.add(record);
       live.exchangeEnded(record);
     },
+    addRejection: (partition) => samples.addRejection(partition),
     writeSamples: () => samples.write(),
     close() {
       live.close();

@@ -24,11 +24,15 @@ export class Truth {
   }
 
   /** Takes note of a counted exchange that has ended. */
-  add({ rejections, usage, estimatedTokens }: ExchangeRecord): void {
-    this.#rejections += rejections.length;
+  add({ usage, estimatedTokens }: ExchangeRecord): void {
     if (usage === null || usage.inputTokens === 0 || estimatedTokens === 0) return;
     this.#ratioSum += usage.inputTokens / estimatedTokens;
     this.#ratios += 1;
+  }
+
+  /** Takes note of a 429 of the upstream when it comes: its call may then wait for long. */
+  addRejection(): void {
+    this.#rejections += 1;
   }
 
   /** Reads the database. */

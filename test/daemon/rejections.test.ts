@@ -51,6 +51,30 @@ t.test('a minute 429 is waited out and the client sees only its answer', async (
   t.equal(gate.log.filter((line) => /upstream 429 \(minute\)/.test(line)).length, 2);
 });
 
+t.test('a 429 is counted when it comes, while its call still waits', async (t) => {
+  const clock = new ManualClock();
+  const gate = await startGate(t, { clock, scenario: faultAt('429-minute', 1) });
+  const sent = send(gate, GENERATE, { body: BODY });
+  await waiting(gate, 1);
+  const { totals, truth } = await statusOf(gate);
+  t.match(totals, { exchanges: 0, waiting: 1, upstream_rejections: 1 });
+  t.equal(truth.upstream_rejections, 1);
+  const metrics = (await call(gate, '/metrics')).text;
+  t.match(
+    metrics,
+    `headgate_upstream_rejections_total{model="${MODEL}",quota="minute requests"} 1`,
+  );
+  const { points } = JSON.parse((await call(gate, '/history?span=hour')).text);
+  const told = points.reduce(
+    (sum: number, point: { upstream_rejections: number }) => sum + point.upstream_rejections,
+    0,
+  );
+  t.equal(told, 1, 'in the plots, too');
+  const { value } = await passUntil(clock, sent.answer, 20_000);
+  t.equal(value.status, 200);
+  t.match((await statusOf(gate)).totals, { exchanges: 1, upstream_rejections: 1 }, 'once');
+});
+
 t.test('after three resends the 429 is the client’s, byte for byte', async (t) => {
   const clock = new ManualClock();
   const gate = await startGate(t, { clock, scenario: faultAt('429-tokens') });

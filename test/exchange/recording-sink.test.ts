@@ -127,6 +127,7 @@ function stage(t: Test, keep: () => Promise<void>, wants = true): Stage {
     observeDate: () => undefined,
     events: {
       record: (record) => void records.push(record),
+      rejected: () => undefined,
       parked: () => undefined,
       learned: () => undefined,
       aliased: () => undefined,

@@ -66,7 +66,8 @@ t.test('every metric has its name and help, and Node its defaults', async (t) =>
 
 t.test('an exchange is counted in everything it touched', async (t) => {
   const metrics = withSnapshot();
-  metrics.recordExchange({ ...RECORD, rejections: ['minute requests'] });
+  metrics.recordRejection(RECORD, 'minute requests');
+  metrics.recordExchange(RECORD);
   const expected = {
     'headgate_exchanges_total{model="flash",method="generateContent",outcome="ok"}': 1,
     headgate_exchange_duration_seconds_sum: 13.141,

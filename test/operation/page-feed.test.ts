@@ -171,7 +171,9 @@ t.test('a minute that has passed is told and written down', async (t) => {
   const leave = feed.listen((frame) => frames.push(frame));
   feed.add(ended());
   feed.add(ended({ waitReason: null, outcome: 'refused', usage: null, usdMicros: 0 }));
-  feed.add(ended({ queuedMs: 700, rejections: ['minute requests'] }));
+  feed.add(ended({ queuedMs: 700 }));
+  const { project, model } = ended();
+  feed.addRejection({ project, model });
   clock.advance(MINUTE_MS);
   const point = {
     at: new Date(NOON_MS).toISOString(),

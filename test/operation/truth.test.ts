@@ -21,7 +21,9 @@ t.test('the truth is what the answers told, and how often the daemon has started
   });
   const usage = { ...RECORD.usage!, inputTokens: 120 };
   truth.add({ ...RECORD, estimatedTokens: 100, usage });
-  truth.add({ ...RECORD, estimatedTokens: 150, usage, rejections: ['minute requests', 'day'] });
+  truth.add({ ...RECORD, estimatedTokens: 150, usage });
+  truth.addRejection();
+  truth.addRejection();
   truth.add({ ...RECORD, estimatedTokens: 0, usage });
   truth.add({ ...RECORD, estimatedTokens: 100, usage: null });
   truth.add({ ...RECORD, estimatedTokens: 100, usage: { ...usage, inputTokens: 0 } });
