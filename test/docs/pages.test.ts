@@ -17,6 +17,7 @@ const pages = docPages();
 /** Flags of other programs that pages speak of alone, and whose they are. */
 const FOREIGN_FLAGS: Readonly<Record<string, string>> = {
   '--retry': 'curl',
+  '--install-links': 'npm',
 };
 /** What begins with headgate's name and is no command, and what it is. */
 const NO_COMMANDS: Readonly<Record<string, string>> = {
