@@ -1,6 +1,6 @@
 import { retry } from './feed.js';
 import { keepToken } from './token.js';
-import { html, useState } from './view.js';
+import { html, useEffect, useRef, useState } from './view.js';
 
 /**
  * Asked for where the configuration has a token. It is kept until the tab is closed.
@@ -9,6 +9,8 @@ import { html, useState } from './view.js';
  */
 export function TokenForm({ trouble }) {
   const [token, setToken] = useState('');
+  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
+  useEffect(() => field.current?.focus(), []);
   /** @param {Event} event */
   const submit = (event) => {
     event.preventDefault();
@@ -28,6 +30,7 @@ export function TokenForm({ trouble }) {
       <div class="row">
         <input
           id="token"
+          ref=${field}
           type="password"
           autocomplete="off"
           value=${token}

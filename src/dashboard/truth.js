@@ -1,6 +1,6 @@
 import { ask, wordsOf } from './daemon.js';
 import { useNow } from './ticking.js';
-import { html, useState } from './view.js';
+import { html, useEffect, useState } from './view.js';
 import { ago, counted, exact, size, thousands } from './words.js';
 
 /** @import { StatusView } from '../http/views.ts' */
@@ -64,7 +64,7 @@ function Configuration({ config }) {
         >${ago(Date.parse(loadedAt), nowMs)}</time
       >`,
     title: `${file ?? 'the built-in defaults'}, hash ${hash}`,
-    more: html`<${Reload} canReload=${file !== null} />`,
+    ...(file !== null && { more: html`<${Reload} error=${config.reload_error} />` }),
     state: config.reload_error === null ? '' : 'is-bad',
   });
 }
@@ -97,10 +97,13 @@ function fact({ name, value, note, state = '', title = '', more }) {
   </div>`;
 }
 
-/** @param {{ canReload: boolean }} props */
-function Reload({ canReload }) {
+/** @param {{ error: string | null }} props */
+function Reload({ error }) {
   const [said, setSaid] = useState('');
-  if (!canReload) return null;
+  // A file that was mended is read by itself.
+  useEffect(() => {
+    if (error === null) setSaid('');
+  }, [error]);
   const reload = async () => {
     setSaid('reading…');
     try {

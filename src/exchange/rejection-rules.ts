@@ -13,6 +13,8 @@ const BILLING_MS = 60_000;
 const ZERO_LIMIT_MS = 3_600_000;
 /** Past a full minute or midnight on the upstream's clock, so that it has surely turned. */
 const SETTLED_MS = 1_000;
+/** Google's first sentence with its address, on a line or two of a card. */
+const REASON_CHARS_MAX = 200;
 
 /** Until when a 429 parks its partition. Times on the timeline, `offset` to the upstream's clock. */
 export function cooldownFor(
@@ -73,5 +75,8 @@ export function limitsToLearn(
 /** It is stored and shown, and Google's messages may quote the key. */
 function short(message: string): string {
   const [first = ''] = message.split('\n', 1);
-  return withoutSecrets(first).slice(0, 200);
+  const text = withoutSecrets(first);
+  if (text.length <= REASON_CHARS_MAX) return text;
+  const end = text.lastIndexOf(' ', REASON_CHARS_MAX);
+  return `${text.slice(0, end > 0 ? end : REASON_CHARS_MAX)}…`;
 }

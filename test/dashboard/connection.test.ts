@@ -11,6 +11,7 @@ t.test('the page asks for the token, and keeps it for the tab', BROWSER, async (
   const { page } = await visit(t, await browser(), gate.url);
   const field = page.getByRole('textbox', { name: 'Token' });
   await field.waitFor();
+  await page.locator('#token:focus').waitFor();
   t.strictSame(await barriersOf(page), []);
   await field.fill('another');
   await page.getByRole('button', { name: 'Open' }).click();
@@ -38,4 +39,20 @@ t.test('a lost connection is told, and comes back by itself', BROWSER, async (t)
   await page.getByText('No connection.').waitFor({ state: 'detached' });
   await call(gate, GENERATE, { body: saying('Hello') });
   await meter.and(page.locator('[aria-valuenow="2"]')).waitFor();
+});
+
+t.test('a reload that was not taken is told until the file is good again', BROWSER, async (t) => {
+  const gate = await startGate(t);
+  const { page } = await visit(t, await browser(), gate.url);
+  const reload = page.getByRole('button', { name: 'Reload' });
+  const said = page.locator('.reload .said');
+  await reload.click();
+  await said.filter({ hasText: 'nothing new' }).waitFor();
+  gate.configure({ nonsense: true });
+  await reload.click();
+  await said.filter({ hasText: 'not taken' }).waitFor();
+  await page.getByText('The last reload was not taken').waitFor();
+  gate.configure();
+  await page.getByText('The last reload was not taken').waitFor({ state: 'detached' });
+  t.equal(await said.innerText(), '');
 });
