@@ -40,8 +40,26 @@ t.test('docs/cli.md tells every command and every flag, and no other command.', 
   t.same(new Set(told), new Set(commandNames()));
   const { env, stdin, stdout, stderr } = process;
   const program = createProgram({ env, cwd: ROOT, stdin, stdout, stderr, clock: systemClock });
-  const all = [program, ...program.commands.flatMap((one) => [one, ...one.commands])];
-  for (const { long } of all.flatMap((command) => command.options)) t.match(page, `\`${long}`);
+  for (const { long } of program.options) t.match(page, `\`${long}`);
+  // A flag stands in the command's own part, or before the commands that it is common to.
+  const parts = new Map(
+    page.split(/^## /m).flatMap((group) => {
+      const [common = '', ...own] = group.split(/^### /m);
+      return own.map((part) => {
+        const name = /^`headgate ([a-z]+(?: [a-z]+)?)/.exec(part)?.[1] ?? '';
+        return [name, common + part] as const;
+      });
+    }),
+  );
+  for (const command of program.commands) {
+    const all = command.commands.length > 0 ? command.commands : [command];
+    for (const one of all) {
+      const name = one === command ? one.name() : `${command.name()} ${one.name()}`;
+      for (const { long, hidden } of one.options) {
+        if (!hidden) t.match(parts.get(name) ?? '', `\`${long}`, `${name} ${long}`);
+      }
+    }
+  }
 });
 
 t.test('Mistakes in the command line exit with 2 and suggest what was meant.', async (t) => {
