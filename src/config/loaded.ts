@@ -141,16 +141,21 @@ export interface CooldownConfig {
 }
 
 /** Prices in US dollars per million tokens, which is micro-dollars per token. */
-export interface PriceEntry {
+export interface PriceRates {
+  /** Of the kind of token that the model is for. */
   readonly input: number;
   readonly output: number;
   readonly cached: number;
+  /** Kinds with prices of their own. */
+  readonly kinds: ReadonlyMap<
+    'text' | 'audio' | 'image' | 'video',
+    { readonly input: number; readonly output: number; readonly cached: number }
+  >;
+}
+
+export interface PriceEntry extends PriceRates {
   /** Prices of a call with more than 200,000 input tokens; null where they are the same. */
-  readonly over200k: {
-    readonly input: number;
-    readonly output: number;
-    readonly cached: number;
-  } | null;
+  readonly over200k: PriceRates | null;
   /** ms since 1970 UTC from which `next` holds; null when no change is known. */
   readonly untilMs: number | null;
   readonly next: PriceEntry | null;

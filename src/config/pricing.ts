@@ -1,14 +1,30 @@
 import { Type, type Static } from 'typebox';
 import type { ConfigDocument } from './document.ts';
-import type { LimitTable, LoadedConfig, PriceEntry } from './loaded.ts';
+import type { LimitTable, LoadedConfig, PriceEntry, PriceRates } from './loaded.ts';
 import { DEFAULT_KEY, matchingKey } from './patterns.ts';
 import type { Problem } from './problems.ts';
 
 const AMOUNT = Type.Number({ minimum: 0, maximum: 1_000_000, title: 'dollars per million tokens' });
+/** Tokens that have a price of their own beside those that the model is for. */
+const KINDS = ['text', 'audio', 'image', 'video'] as const;
+type Kind = (typeof KINDS)[number];
+
 const AMOUNTS = {
   in: Type.Optional(AMOUNT),
   out: Type.Optional(AMOUNT),
   cached: Type.Optional(AMOUNT),
+  text_in: Type.Optional(AMOUNT),
+  text_out: Type.Optional(AMOUNT),
+  text_cached: Type.Optional(AMOUNT),
+  audio_in: Type.Optional(AMOUNT),
+  audio_out: Type.Optional(AMOUNT),
+  audio_cached: Type.Optional(AMOUNT),
+  image_in: Type.Optional(AMOUNT),
+  image_out: Type.Optional(AMOUNT),
+  image_cached: Type.Optional(AMOUNT),
+  video_in: Type.Optional(AMOUNT),
+  video_out: Type.Optional(AMOUNT),
+  video_cached: Type.Optional(AMOUNT),
 };
 const LONG = Type.Object(AMOUNTS, { additionalProperties: false, title: 'a mapping of prices' });
 const DATE = Type.String({
@@ -45,14 +61,23 @@ type PriceFile = Static<typeof PRICE>;
 
 const LONG_CONTEXT_TOKENS = 200_000;
 
+/** What an exchange took. `input` includes `cached`, `output` the thoughts. */
+export interface PricedTokens {
+  readonly input: number;
+  readonly output: number;
+  readonly cached: number;
+  /** What of each the answer told apart; the rest is of the kind that the model is for. */
+  readonly kinds?: Readonly<Record<'input' | 'output' | 'cached', Readonly<Record<Kind, number>>>>;
+}
+
 /**
- * Micro-dollars of an exchange; 0 for a model without a price. `input` includes `cached`. Prices
- * are those of text at the standard service tier, so that batch and flex calls cost less than told.
+ * Micro-dollars of an exchange; 0 for a model without a price. Prices are those of the standard
+ * service tier: batch and flex calls cost less than told, and those of the priority tier more.
  */
 export function price(
   config: LoadedConfig,
   model: string,
-  tokens: { readonly input: number; readonly output: number; readonly cached: number },
+  tokens: PricedTokens,
   wallMs: number,
 ): number {
   const key = matchingKey(config.prices, model);
@@ -61,9 +86,29 @@ export function price(
   if (entry === undefined) return 0;
   const rates = tokens.input > LONG_CONTEXT_TOKENS ? (entry.over200k ?? entry) : entry;
   const cached = Math.min(tokens.cached, tokens.input);
-  return Math.round(
-    (tokens.input - cached) * rates.input + cached * rates.cached + tokens.output * rates.output,
-  );
+  const asUsual =
+    (tokens.input - cached) * rates.input + cached * rates.cached + tokens.output * rates.output;
+  return Math.max(0, Math.round(asUsual + differences({ ...tokens, cached }, rates)));
+}
+
+/** What tokens with prices of their own cost more, or less, than those that the model is for. */
+function differences({ input, output, cached, kinds }: PricedTokens, rates: PriceRates): number {
+  if (kinds === undefined || rates.kinds.size === 0) return 0;
+  // An answer may tell more of the parts than of the whole.
+  const left = { input: input - cached, cached, output };
+  const take = (from: keyof typeof left, wanted: number): number => {
+    const taken = Math.min(Math.max(0, wanted), left[from]);
+    left[from] -= taken;
+    return taken;
+  };
+  let sum = 0;
+  for (const [kind, own] of rates.kinds) {
+    const fromCache = take('cached', kinds.cached[kind]);
+    sum += fromCache * (own.cached - rates.cached);
+    sum += take('input', kinds.input[kind] - fromCache) * (own.input - rates.input);
+    sum += take('output', kinds.output[kind]) * (own.output - rates.output);
+  }
+  return sum;
 }
 
 /** Whether the price list has prices for a model; without them its calls cost nothing here. */
@@ -138,9 +183,23 @@ function priceEntry(written: PriceFile): PriceEntry {
 }
 
 /** A model without a price for cached tokens charges them as any other input. */
-function rates(written: Static<typeof LONG>): { input: number; output: number; cached: number } {
-  const input = written.in ?? 0;
-  return { input, output: written.out ?? 0, cached: written.cached ?? input };
+function rates(written: Static<typeof LONG>): PriceRates {
+  const { in: input = 0, out: output = 0 } = written;
+  const cached = written.cached ?? input;
+  const kinds = new Map(
+    KINDS.flatMap((kind) => {
+      const own = [written[`${kind}_in`], written[`${kind}_out`], written[`${kind}_cached`]];
+      const [ownInput, ownOutput, ownCached = ownInput] = own;
+      if (own.every((amount) => amount === undefined)) return [];
+      const rates = {
+        input: ownInput ?? input,
+        output: ownOutput ?? output,
+        cached: ownCached ?? cached,
+      };
+      return [[kind, rates] as const];
+    }),
+  );
+  return { input, output, cached, kinds };
 }
 
 /** A price holds through its last day. In UTC: at a rise, some hours early, so never too low. */

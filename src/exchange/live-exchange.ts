@@ -18,6 +18,7 @@ import type { LiveConnecting, LiveWire } from './live-wire.ts';
 import { BROKEN, NO_CODE } from './live-wire.ts';
 import { canResend } from './rejection-rules.ts';
 import { noteRejection, noteSuccess } from './rejections.ts';
+import { pricedTokens } from './settlement.ts';
 
 /** A client that has not said by then what it wants is not one; SDKs send their setup at once. */
 const SETUP_MS_MAX = 60_000;
@@ -389,6 +390,5 @@ function isGood(code: number): boolean {
 }
 
 function priceOf({ settings }: ClassifiedSession, rules: QuotaRules, usage: Usage): number {
-  const { inputTokens: input, outputTokens: output, cachedTokens: cached } = usage;
-  return settings.price(rules.partition.model, { input, output, cached });
+  return settings.price(rules.partition.model, pricedTokens(usage));
 }

@@ -1,6 +1,7 @@
 import type { Usage } from '../gemini/answer-json.ts';
 import { lastMember, usageOf } from '../gemini/answer-json.ts';
 import { asObject, parseJson } from '../gemini/json-value.ts';
+import { addKinds } from '../gemini/token-kinds.ts';
 
 const MEMBER = Buffer.from('"usageMetadata"');
 /** A longer message is a piece of audio or video; only its end is looked at. */
@@ -22,7 +23,9 @@ export function liveUsageOf(message: Buffer): Usage | null {
 /** Of all turns together. */
 export function addUsage(sum: Usage | null, turn: Usage): Usage {
   if (sum === null) return turn;
+  const kinds = addKinds(sum.kinds ?? null, turn.kinds ?? null);
   return {
+    ...(kinds !== null && { kinds }),
     inputTokens: sum.inputTokens + turn.inputTokens,
     outputTokens: sum.outputTokens + turn.outputTokens,
     thoughtTokens: sum.thoughtTokens + turn.thoughtTokens,

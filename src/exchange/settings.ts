@@ -1,3 +1,4 @@
+import type { TokensByKind } from '../gemini/token-kinds.ts';
 import type { QuotaRules } from '../quota/policy.ts';
 
 /**
@@ -21,7 +22,15 @@ export interface Settings {
   readonly mode: 'enforce' | 'shadow' | 'off';
   readonly queue: QueueBounds;
   /** Micro-dollars of an exchange at today's prices; 0 for a model without a price. */
-  price(model: string, tokens: { input: number; output: number; cached: number }): number;
+  price(model: string, tokens: PricedTokens): number;
+}
+
+/** `input` includes `cached`, `output` the thoughts; `kinds` is what the answer told apart. */
+export interface PricedTokens {
+  readonly input: number;
+  readonly output: number;
+  readonly cached: number;
+  readonly kinds?: TokensByKind;
 }
 
 export interface QueueBounds {

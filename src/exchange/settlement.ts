@@ -4,6 +4,7 @@ import type { QuotaRules } from '../quota/policy.ts';
 import type { Units } from '../quota/units.ts';
 import type { ClassifiedCall } from './classified-call.ts';
 import type { ExchangeContext } from './exchange.ts';
+import type { PricedTokens } from './settings.ts';
 
 /**
  * What an exchange really took: as the answer told; the estimate where it told nothing. An answer
@@ -29,8 +30,13 @@ export function takenUnits(
 
 /** Micro-dollars of an answer. */
 export function priceOf({ settings }: ClassifiedCall, model: string, usage: Usage): number {
-  const { inputTokens, outputTokens, cachedTokens } = usage;
-  return settings.price(model, { input: inputTokens, output: outputTokens, cached: cachedTokens });
+  return settings.price(model, pricedTokens(usage));
+}
+
+/** A usage as prices take it. */
+export function pricedTokens(usage: Usage): PricedTokens {
+  const { inputTokens: input, outputTokens: output, cachedTokens: cached, kinds } = usage;
+  return { input, output, cached, ...(kinds !== undefined && { kinds }) };
 }
 
 /** Takes in what a good answer teaches: how far the estimate was off, and what an alias stands for. */

@@ -1,5 +1,6 @@
 import { asArray, asCount, asObject, asString, parseJson } from './json-value.ts';
 import type { JsonObject } from './json-value.ts';
+import { kindsOf, type TokensByKind } from './token-kinds.ts';
 
 /** Tokens as an answer tells them. */
 export interface Usage {
@@ -12,6 +13,8 @@ export interface Usage {
   /** Of the input, read from a cache. */
   readonly cachedTokens: number;
   readonly totalTokens: number;
+  /** Absent where the answer does not tell kinds apart. */
+  readonly kinds?: TokensByKind;
 }
 
 /** An error that came inside an answer whose status was 200, or as the answer itself. */
@@ -148,7 +151,7 @@ function nativeUsage(usage: JsonObject): Usage | null {
     prompt === null
       ? total - candidates - thoughts
       : prompt + tokens(usage, 'toolUsePromptTokenCount');
-  return makeUsage({
+  return makeUsage(usage, {
     input,
     output: candidates + thoughts,
     thoughts,
@@ -163,7 +166,7 @@ function openAiUsage(usage: JsonObject): Usage {
   const completion = tokens(usage, 'completion_tokens');
   const total = Math.max(tokens(usage, 'total_tokens'), prompt + completion);
   const cached = asCount(asObject(usage['prompt_tokens_details'])?.['cached_tokens']) ?? 0;
-  return makeUsage({
+  return makeUsage(usage, {
     input: prompt,
     output: total - prompt,
     thoughts: total - prompt - completion,
@@ -177,7 +180,7 @@ function interactionsUsage(usage: JsonObject): Usage | null {
     return null;
   }
   const thoughts = tokens(usage, 'total_thought_tokens');
-  return makeUsage({
+  return makeUsage(usage, {
     input: tokens(usage, 'total_input_tokens') + tokens(usage, 'total_tool_use_tokens'),
     output: tokens(usage, 'total_output_tokens') + thoughts,
     thoughts,
@@ -186,15 +189,14 @@ function interactionsUsage(usage: JsonObject): Usage | null {
   });
 }
 
-function makeUsage(of: {
-  input: number;
-  output: number;
-  thoughts: number;
-  cached: number;
-  total: number;
-}): Usage {
+function makeUsage(
+  usage: JsonObject,
+  of: { input: number; output: number; thoughts: number; cached: number; total: number },
+): Usage {
   const inputTokens = Math.max(0, of.input);
+  const kinds = kindsOf(usage, of.thoughts);
   return {
+    ...(kinds !== null && { kinds }),
     inputTokens,
     outputTokens: of.output,
     thoughtTokens: of.thoughts,
