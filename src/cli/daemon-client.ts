@@ -4,6 +4,7 @@ import { Agent } from 'undici';
 import { loadConfig } from '../config/load.ts';
 import type { ListenAddress } from '../config/loaded.ts';
 import { ConfigError } from '../config/problems.ts';
+import { readWrittenAddress } from '../config/written-address.ts';
 import { CommandFailure, type CliContext, printLine } from './context.ts';
 
 /** How a command finds the daemon. */
@@ -100,11 +101,18 @@ export function locateDaemon(context: CliContext, flags: ClientFlags): DaemonAdd
     };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
+    const { env, cwd } = context;
+    const written = readWrittenAddress({ file: flags.config ?? null, env, cwd });
+    const certificate = written?.certificate ?? undefined;
+    const url =
+      written === null
+        ? DEFAULT_URL
+        : urlOf(written.listen, certificate === undefined ? 'http' : 'https');
     printLine(
       context.stderr,
-      `headgate: the configuration has mistakes (see headgate check); trying ${DEFAULT_URL}`,
+      `headgate: the configuration has mistakes (see headgate check); trying ${url}`,
     );
-    return { url: DEFAULT_URL, token, isNamed: false };
+    return { url, token: token ?? written?.token ?? null, isNamed: false, certificate };
   }
 }
 

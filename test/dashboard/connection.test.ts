@@ -52,7 +52,7 @@ t.test('a reload that was not taken is told until the file is good again', BROWS
   await reload.click();
   await said.filter({ hasText: 'not taken' }).waitFor();
   await page.getByText('The last reload was not taken').waitFor();
-  gate.configure();
+  gate.configure({});
   await page.getByText('The last reload was not taken').waitFor({ state: 'detached' });
   t.equal(await said.innerText(), '');
 });
