@@ -9,6 +9,7 @@ import { countdown, counted, duration, exact, thousands, timeOfDay } from './wor
 const ROWS_SHOWN = 50;
 /** A second press within this time cancels. */
 const SURE_MS = 5_000;
+const TITLE_ID = 'waiting-title';
 
 /**
  * Who waits for what.
@@ -22,9 +23,11 @@ export function Waiting({ queue }) {
   const ordered = useMemo(() => [...queue].sort(bySoonest), [queue]);
   const shown = showsAll ? ordered : ordered.slice(0, ROWS_SHOWN);
   const more = queue.length - shown.length;
-  return html`<section aria-labelledby="waiting-title">
+  return html`<section aria-labelledby=${TITLE_ID}>
     <div class="head">
-      <h2 id="waiting-title">Waiting <span class="count">${thousands(queue.length)}</span></h2>
+      <h2 id=${TITLE_ID} tabindex="-1">
+        Waiting <span class="count">${thousands(queue.length)}</span>
+      </h2>
     </div>
     ${trouble !== '' && html`<p class="trouble" role="alert">${trouble}</p>`}
     ${
@@ -118,6 +121,8 @@ function Cancel({ call, fail }) {
     fail('');
     try {
       await ask('DELETE', `queue/${encodeURIComponent(call.id)}`);
+      // The row goes, and the keyboard's place would go with it.
+      document.getElementById(TITLE_ID)?.focus();
     } catch (error) {
       fail(wordsOf(error));
       setState('idle');

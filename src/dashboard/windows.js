@@ -1,6 +1,6 @@
 import { LimitForm } from './limit-form.js';
 import { useNow } from './ticking.js';
-import { html, useState } from './view.js';
+import { html, useRef, useState } from './view.js';
 import { amount, countdown, exact, thousands, windowName } from './words.js';
 
 /** @import { CooldownView, PartitionView, StatusView, WindowView } from '../http/views.ts' */
@@ -67,6 +67,12 @@ function clockFace(ms) {
 /** @param {{ partition: PartitionView, nowMs: number }} props */
 function Partition({ partition, nowMs }) {
   const [isEditing, setEditing] = useState(false);
+  const button = useRef(/** @type {HTMLButtonElement | null} */ (null));
+  // Whoever uses the keyboard goes on from where the form was opened.
+  const close = () => {
+    button.current?.focus();
+    setEditing(false);
+  };
   const { project, model, windows, cooldowns } = partition;
   const name = project === 'default' ? model : `${model} of ${project}`;
   return html`<article class="panel partition" aria-label=${name}>
@@ -75,6 +81,7 @@ function Partition({ partition, nowMs }) {
       ${project !== 'default' && html`<span class="tag">${project}</span>`}
       <${Load} partition=${partition} />
       <button
+        ref=${button}
         type="button"
         class="small"
         aria-expanded=${String(isEditing)}
@@ -89,7 +96,7 @@ function Partition({ partition, nowMs }) {
       .map((one) => html`<${Cooldown} key=${one.kind} cooldown=${one} nowMs=${nowMs} />`)}
     ${
       isEditing
-        ? html`<${LimitForm} partition=${partition} close=${() => setEditing(false)} />`
+        ? html`<${LimitForm} partition=${partition} close=${close} />`
         : windows.map(
             (window) =>
               html`<${Gauge} key=${window.policy} window=${window} of=${name} nowMs=${nowMs} />`,

@@ -75,6 +75,7 @@ t.test('a waiting call is cancelled from the page, and its client is told', BROW
   await row.getByRole('button', { name: 'Sure? Cancel the call of slow' }).click();
   const answer = await sent.answer;
   t.equal(answer.headers['x-headgate-refused'], 'CANCELLED');
+  await page.locator('#waiting-title:focus').waitFor();
   await page.getByText('Nobody waits.').waitFor();
   await page.getByRole('cell', { name: 'refused CANCELLED' }).waitFor();
   t.strictSame(faults, []);
@@ -123,6 +124,7 @@ t.test('a limit is set and reset from the page', BROWSER, async (t) => {
   await page.getByText('rpm of gemini-2.5-flash is set live to 7').waitFor();
   await meterOf(page).and(page.locator('[aria-valuemax="7"]')).waitFor();
 
+  await open.and(page.locator(':focus')).waitFor();
   await open.click();
   await card.getByText('set 7').waitFor();
   t.strictSame(await barriersOf(page), [], 'the form is for everybody');
