@@ -104,6 +104,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     clock.after(WARM_MS, () => conversations.warm());
   }
   const applied = () => {
+    parts.metrics.showConfig(configuration.current);
     names.mergeConfigured(configuration.current.rateLimits.aliases.keys());
     scheduler.rematch();
     tracing.apply();
@@ -224,24 +225,15 @@ function buildParts(options: BuildOptions) {
     rulesOf,
     exchange,
     version: VERSION,
+    tell: (change) => logger.info(change),
     state,
   });
   state.snapshot = () => operator.snapshot();
   const page = buildPage(options, engine, operator);
   const rollupsMs = () => configuration.current.retention.rollupsMs;
   const chores = startChores({ clock, calibration, learning, note, rollupsMs });
-  return {
-    ...engine,
-    upstream,
-    live,
-    exchange,
-    operator,
-    page,
-    chores,
-    conversations,
-    desk,
-    budgets,
-  };
+  const around = { upstream, live, page, chores, conversations, desk, budgets };
+  return { ...engine, ...around, exchange, operator };
 }
 
 /** What the page is told as it happens, and shows of the past. */

@@ -81,8 +81,13 @@ function follow(
 ): () => void {
   let stalledSinceMs: number | null = null;
   let ping: Timer | null = null;
+  /** The latest status that was left out; without it a change would show only with the next one. */
+  let missed: Buffer | null = null;
   raw.on('drain', () => {
     stalledSinceMs = null;
+    const latest = missed;
+    missed = null;
+    if (latest !== null) send(latest);
   });
   // What cannot be written is told by `close`.
   raw.on('error', () => undefined);
@@ -93,8 +98,9 @@ function follow(
     else if (!raw.write(bytes)) stalledSinceMs ??= clock.monotonicMs();
   }
   function take({ kind, bytes }: LiveFrame): void {
-    // The next status says all that this one does.
-    if (kind !== 'status' || stalledSinceMs === null) send(bytes);
+    // A later status says all that this one does.
+    if (kind === 'status' && stalledSinceMs !== null) missed = bytes;
+    else send(bytes);
   }
   function pingLater(): void {
     ping = clock.after(PING_MS, () => {

@@ -130,6 +130,12 @@ function ofDaemon(registers: Registry[]) {
       labelNames: ['result'],
       registers,
     }),
+    configInfo: new Gauge({
+      name: 'headgate_config_info',
+      help: 'Always 1; the labels tell the mode (enforce, shadow, off) and the profile in force.',
+      labelNames: ['mode', 'profile'],
+      registers,
+    }),
     sessionsContinued: new Counter({
       name: 'headgate_sessions_continued_total',
       help: 'Turns taken on past conversations.',

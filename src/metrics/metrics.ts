@@ -21,6 +21,8 @@ export interface Metrics {
   /** Counts a 429 of the upstream. Only models that it knows are refused by quota. */
   recordRejection(partition: Partition, quota: string): void;
   recordReload(result: 'applied' | 'unchanged' | 'failed'): void;
+  /** Tells by which configuration calls are held, from now on. */
+  showConfig(config: { readonly mode: string; readonly profile: string }): void;
   recordContinuation(format: string, outcome: string): void;
   /** Counts calls that were traced, by what became of their spans. */
   recordTraces(result: 'sent' | 'dropped', calls: number): void;
@@ -55,6 +57,10 @@ export function createMetrics({ version, snapshot }: MetricsOptions): Metrics {
       catalogue.upstreamRejections.inc({ model: labels.of(project, model), quota });
     },
     recordReload: (result) => catalogue.configReloads.inc({ result }),
+    showConfig({ mode, profile }) {
+      catalogue.configInfo.reset();
+      catalogue.configInfo.set({ mode, profile }, 1);
+    },
     recordContinuation: (format, outcome) => catalogue.sessionsContinued.inc({ format, outcome }),
     recordTraces: (result, calls) => catalogue.traces.inc({ result }, calls),
     learnModel: (project, model) => labels.learn(project, model),

@@ -2,11 +2,11 @@ import type { LoadedConfig } from '../config/loaded.ts';
 import { isPriced } from '../config/pricing.ts';
 import type { ConfigView } from '../http/views.ts';
 import type { LedgerStore } from '../quota/ledger.ts';
-import type { QuotaPolicy, QuotaRules } from '../quota/policy.ts';
+import type { QuotaRules } from '../quota/policy.ts';
 import { limitInForce } from '../quota/policy.ts';
 import { budgetLevel, budgetWords } from './budgets.ts';
+import { policyLimitText, projectText } from './limit-words.ts';
 
-const USD_MICROS = 1_000_000;
 /** Limits told of one by one; more would bury what else there is to say. */
 const LIMITS_TOLD_MAX = 20;
 
@@ -87,27 +87,21 @@ function limitBanners({
     // A window that is configured no more holds nothing, whatever was once learned of it.
     if (policy === undefined) return [];
     const { limit, source } = limitInForce(policy.limit, row);
-    const name = `${row.policy} of ${model}${project === 'default' ? '' : ` in ${project}`}`;
+    const name = `${row.policy} of ${model}${projectText(project)}`;
     const reset = `"headgate limits reset ${model}${project === 'default' ? '' : ` --project ${project}`}"`;
-    const configured = shown(policy, policy.limit);
+    const configured = policyLimitText(policy, policy.limit);
     if (source === 'override') {
       return [
-        `${name} is set live to ${shown(policy, limit)}; ${reset} brings back ${configured}, as configured.`,
+        `${name} is set live to ${policyLimitText(policy, limit)}; ${reset} brings back ${configured}, as configured.`,
       ];
     }
     if (source === 'learned') {
       return [
-        `${name} was learned from an upstream 429: ${shown(policy, limit)}, where ${configured} is configured. Configure what Google grants you, or forget it with ${reset}.`,
+        `${name} was learned from an upstream 429: ${policyLimitText(policy, limit)}, where ${configured} is configured. Configure what Google grants you, or forget it with ${reset}.`,
       ];
     }
     return [];
   });
-}
-
-function shown(policy: QuotaPolicy, limit: number | null): string {
-  if (limit === null) return 'no limit';
-  const whole = policy.unit === 'usd' ? limit / USD_MICROS : limit;
-  return `${policy.unit === 'usd' ? '$' : ''}${whole.toLocaleString('en-US')}`;
 }
 
 /** Messages of errors may or may not end like a sentence. */

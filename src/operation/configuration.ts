@@ -7,6 +7,7 @@ import type { Settings } from '../exchange/settings.ts';
 import type { ConfigView, ReloadView } from '../http/views.ts';
 import type { Logger } from '../log.ts';
 import { spanMs } from '../quota/window.ts';
+import { changesText } from './config-changes.ts';
 
 export interface ConfigurationOptions {
   /** Reads the configuration, at start and at every reload. Throws ConfigError. */
@@ -97,9 +98,11 @@ export class Configuration {
       logger.error(`reload failed, the former configuration stays in force: ${message}`);
       throw error;
     }
+    const wasBroken = this.#reloadError !== null;
     this.#reloadError = null;
     const { file, hash } = next;
     if (isSameConfig(former, next)) {
+      if (wasBroken) logger.info(`the file is good again: configuration ${hash} stays in force`);
       onReload('unchanged');
       return { result: 'unchanged', file, hash, restart_needed: [] };
     }
@@ -110,7 +113,9 @@ export class Configuration {
     this.#applied();
     onReload('applied');
     const restartNeeded = restartKeys(former, next);
-    logger.info(`configuration ${hash} in force`, { file, restartNeeded });
+    const changes = changesText(former, next);
+    const said = changes === '' ? '' : `: ${changes}`;
+    logger.info(`configuration ${hash} in force${said}`, { file, restartNeeded });
     if (this.#watcher !== null) this.#watchFiles();
     return { result: 'applied', file, hash, restart_needed: restartNeeded };
   }

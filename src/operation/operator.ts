@@ -18,6 +18,7 @@ import { Agents } from './agents.ts';
 import { bannersOf } from './banners.ts';
 import type { Configuration } from './configuration.ts';
 import { explain, reading } from './explain.ts';
+import { liveChangeText } from './limit-words.ts';
 import type { PartitionSnapshot } from '../metrics/metrics.ts';
 import type { WindowState } from '../quota/ledger.ts';
 import type { Partition, QuotaPolicy, QuotaRules } from '../quota/policy.ts';
@@ -40,6 +41,8 @@ export interface OperatorOptions {
   readonly rulesOf: (project: string, requestedModel: string) => QuotaRules;
   readonly exchange: Pick<Exchange, 'running' | 'byAgent'>;
   readonly version: string;
+  /** Takes what somebody has changed, as a line of the log. */
+  readonly tell: (change: string) => void;
   /** What becomes known, or changes, while the daemon runs. */
   readonly state: {
     readonly url: string;
@@ -155,6 +158,24 @@ export function createOperator(options: OperatorOptions): Operator {
     };
   }
 
+  /** Changes limits by hand, and has whoever waits matched anew. */
+  function adjusted(
+    done: 'set live' | 'reset',
+    project: string,
+    model: string,
+    change: () => void,
+  ): LimitsView {
+    const [before, after] = reading(ledger, () => {
+      const former = limitsOf(project, model);
+      change();
+      return [former, limitsOf(project, model)];
+    });
+    limitChanges += 1;
+    scheduler.rematch();
+    options.tell(liveChangeText(done, before, after));
+    return after;
+  }
+
   function status(): StatusView {
     const waiting = waitingNow();
     return reading(ledger, () => ({
@@ -260,25 +281,19 @@ export function createOperator(options: OperatorOptions): Operator {
       checkProject(config(), project);
       const rules = rulesOf(project, model);
       const checked = [...limits].map(([name, limit]) => checkLimit(rules, name, limit));
-      reading(ledger, () => {
+      return adjusted('set live', project, model, () => {
         for (const { policy, limit } of checked) {
           ledger.overrideLimit(rules.partition, policy, limit, timeline.nowMs());
         }
       });
-      limitChanges += 1;
-      scheduler.rematch();
-      return reading(ledger, () => limitsOf(project, model));
     },
     resetLimits(model, project) {
       checkProject(config(), project);
       const { partition } = rulesOf(project, model);
-      reading(ledger, () => {
+      return adjusted('reset', project, model, () => {
         ledger.resetLimits(partition);
         ledger.unpark(partition, null);
       });
-      limitChanges += 1;
-      scheduler.rematch();
-      return reading(ledger, () => limitsOf(project, model));
     },
     explain(query) {
       scheduler.flush();

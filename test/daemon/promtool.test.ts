@@ -78,6 +78,7 @@ t.test('every metric is there after a mixed run, and labels stay bounded', async
     `headgate_cost_usd_total{model="${MODEL}"}`,
     'headgate_cooldown_active{model="gemini-2.5-pro",kind="billing"} 1',
     'headgate_config_reloads_total{result="unchanged"} 1',
+    'headgate_config_info{mode="enforce",profile="none"} 1',
     'headgate_build_info{version="',
     'process_cpu_seconds_total',
     'nodejs_eventloop_lag_seconds',

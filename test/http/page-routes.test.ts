@@ -129,6 +129,25 @@ t.test('who does not read is cut off, and nothing is piled up for him', async (t
   quiet.destroy();
 });
 
+t.test('the last status that was left out is told once there is room', async (t) => {
+  const { listeners, url, tell } = await startPage(t);
+  const source = await listenTo(url);
+  await source.find(({ event }) => event === 'status');
+  source.response.pause();
+  const big = { text: 'x'.repeat(UNSENT_BYTES_MAX / 8) };
+  for (let n = 1; n <= 100; n += 1) {
+    tell('status', [{ ...big, n }]);
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+  source.response.resume();
+  await source.find(({ data }) => JSON.stringify(data).endsWith('"n":100}'));
+  t.ok(source.events.length < 100, 'those before it are not');
+  t.equal(listeners.size, 1);
+  source.request.destroy();
+});
+
 t.test('a token opens the stream, and closes it when it is another one', async (t) => {
   const state = { token: 'first-token' };
   const { clock, url, port } = await startPage(t, { token: () => state.token });
