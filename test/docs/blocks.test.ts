@@ -149,6 +149,7 @@ const CHECKERS: Readonly<Record<string, (t: Test, block: DocBlock) => Promise<vo
   'massgen-limits': isLimitsOfMassGen,
   'massgen-agents': isAgentsOfMassGen,
   litellm: isModelListOfLiteLlm,
+  pricing: isPriceList,
   prometheus: isConfigurationOfPrometheus,
   'prometheus-rules': isRulesOfPrometheus,
 };
@@ -212,6 +213,14 @@ async function isAgentsOfMassGen(t: Test, { text, place }: DocBlock): Promise<vo
     t.equal(backend.type, 'gemini', place);
     t.equal(backend.http_options.headers['x-headgate-agent'], id, place);
   }
+}
+
+async function isPriceList(t: Test, { text, place }: DocBlock): Promise<void> {
+  const config = 'pricing: ./prices.yaml\n';
+  const { code, stderr } = await checked(t, config, { 'prices.yaml': text });
+  t.equal(code, 0, place, { stderr });
+  const wrong = await checked(t, config, { 'prices.yaml': text.replace('cached', 'cashed') });
+  t.match(wrong, { code: 78, stderr: /prices\.yaml:\d+:\d+/ }, 'its keys are looked at');
 }
 
 async function isModelListOfLiteLlm(t: Test, { text, place }: DocBlock): Promise<void> {
