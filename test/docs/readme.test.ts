@@ -27,8 +27,9 @@ t.test('README.md of the last commit does what it says, in its order', REPOSITOR
         place = block.place;
         typed = '';
       },
-      ran(command) {
+      ran(command, ms) {
         typed = command;
+        t.comment(`${Math.round(ms)} ms  ${command.split('\n')[0]}`);
       },
       holds(sentence, isTrue, seen) {
         t.ok(isTrue, `${place}: ${sentence}`, { typed, seen });

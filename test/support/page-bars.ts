@@ -8,6 +8,8 @@ export interface Bars {
   read(): Promise<BarValues>;
   /** The name of a bar that stands higher than it did, with both values; null where none comes to. */
   risenFrom(before: BarValues): Promise<string | null>;
+  /** Closes the page, which draws as long as it is open. */
+  close(): Promise<void>;
 }
 
 /** A machine that does other things besides takes its time. */
@@ -30,6 +32,7 @@ export async function barsOf(t: Lifetime, browser: Browser, url: string): Promis
   const read = (): Promise<BarValues> => page.evaluate<BarValues>(READ);
   return {
     read,
+    close: () => context.close(),
     async risenFrom(before) {
       for (let look = 0; look < LOOKS_MAX; look += 1) {
         const now = Object.entries(await read());

@@ -187,6 +187,8 @@ function personAt(desk: Desk) {
 
   const stop = async (): Promise<void> => {
     if (daemon === null) return;
+    await bars?.close();
+    bars = null;
     const { printed } = await daemon.interrupt();
     witness.holds('Ctrl-C stops the daemon', !/uncaught|fatal/i.test(printed), printed);
     daemon = null;
