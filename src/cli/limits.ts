@@ -24,7 +24,7 @@ export function addLimits(program: Command, context: CliContext): void {
     limits
       .command('set')
       .description('set limits of a model from now on')
-      .argument('<model>', 'its name, or the key of its row in the configuration')
+      .argument('<model>', 'its name, as headgate status shows it')
       .argument('<limits...>', 'NAME=NUMBER, as rpm=5 tpm=100000; NAME=null takes one back')
       .option('--project <name>', 'whose quota (default: default)'),
   ).action((model: string, pairs: readonly string[], flags: LimitsFlags) =>

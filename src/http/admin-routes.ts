@@ -39,7 +39,8 @@ const LimitsBody = Type.Record(
     minProperties: 1,
     maxProperties: 64,
     title: 'LimitChange',
-    description: 'New limits by the name of their policy (rpm, tpm, rpd, ...); null lifts one.',
+    description:
+      'New limits by the name of their policy (rpm, tpm, rpd, ...); null takes back what was set.',
   },
 );
 

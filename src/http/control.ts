@@ -14,7 +14,7 @@ import type {
 export interface Control {
   status(): StatusView;
   limits(): readonly LimitsView[];
-  /** Sets live limits by policy name; null lifts one. Unknown policy: BAD_REQUEST naming it. */
+  /** Sets live limits by policy name; null takes it back. Unknown policy: BAD_REQUEST naming it. */
   setLimits(model: string, limits: ReadonlyMap<string, number | null>, project: string): LimitsView;
   /** Drops live and learned limits and lifts cooldowns of the model. */
   resetLimits(model: string, project: string): LimitsView;

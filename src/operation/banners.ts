@@ -46,7 +46,9 @@ export function bannersOf(options: {
   banners.push(...limits.slice(0, LIMITS_TOLD_MAX));
   const untold = limits.length - LIMITS_TOLD_MAX;
   if (untold > 0) {
-    banners.push(`${untold} more limits are learned or set live; "headgate limits" lists them.`);
+    banners.push(
+      `${untold} more limits are learned or set live; "headgate limits list" tells them.`,
+    );
   }
   return banners;
 }

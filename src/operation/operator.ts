@@ -1,7 +1,5 @@
 import type { Clock } from '../clock.ts';
 import { effectiveLimits } from '../config/limits.ts';
-import type { LoadedConfig } from '../config/loaded.ts';
-import { ProxyError } from '../errors.ts';
 import type { ExchangeRecord } from '../exchange/call.ts';
 import type { Exchange } from '../exchange/exchange.ts';
 import type { Control } from '../http/control.ts';
@@ -18,6 +16,7 @@ import { Agents } from './agents.ts';
 import { bannersOf } from './banners.ts';
 import type { Configuration } from './configuration.ts';
 import { explain, reading } from './explain.ts';
+import { checkLimit, checkModel, checkProject } from './limit-change.ts';
 import { liveChangeText } from './limit-words.ts';
 import type { PartitionSnapshot } from '../metrics/metrics.ts';
 import type { WindowState } from '../quota/ledger.ts';
@@ -279,6 +278,7 @@ export function createOperator(options: OperatorOptions): Operator {
     },
     setLimits(model, limits, project) {
       checkProject(config(), project);
+      checkModel(model);
       const rules = rulesOf(project, model);
       const checked = [...limits].map(([name, limit]) => checkLimit(rules, name, limit));
       return adjusted('set live', project, model, () => {
@@ -291,6 +291,8 @@ export function createOperator(options: OperatorOptions): Operator {
       checkProject(config(), project);
       const { partition } = rulesOf(project, model);
       return adjusted('reset', project, model, () => {
+        // To reset what was never called must not put it among what is shown.
+        if (!ledger.partitions().some((known) => isSame(known, partition))) return;
         ledger.resetLimits(partition);
         ledger.unpark(partition, null);
       });
@@ -321,44 +323,6 @@ function noteTotals(
   else if (record.outcome === 'cancelled') totals.cancelled += 1;
   else if (record.outcome === 'failed') totals.failed += 1;
   else totals.answered += 1;
-}
-
-function checkProject({ projects }: LoadedConfig, project: string): void {
-  if (projects.has(project)) return;
-  const known = [...projects.keys()].join(' or ');
-  throw new ProxyError('BAD_REQUEST', `${project} is no project; use ${known}.`, {
-    where: 'project',
-  });
-}
-
-function checkLimit(
-  rules: QuotaRules,
-  name: string,
-  limit: number | null,
-): { policy: string; limit: number | null } {
-  const policy = rules.policies.find((candidate) => candidate.name === name);
-  if (policy === undefined) {
-    const known = rules.policies.map((candidate) => candidate.name).join(', ');
-    throw new ProxyError(
-      'BAD_REQUEST',
-      `${name} is no limit of ${rules.partition.model}; use ${known}.`,
-      {
-        where: name,
-      },
-    );
-  }
-  if (limit === null) return { policy: name, limit };
-  const units = policy.unit === 'usd' ? Math.round(limit * USD_MICROS) : limit;
-  if (!Number.isSafeInteger(units) || units < 0) {
-    throw new ProxyError(
-      'BAD_REQUEST',
-      `${name} is ${limit}; use a whole number from 0, or null.`,
-      {
-        where: name,
-      },
-    );
-  }
-  return { policy: name, limit: units };
 }
 
 function windowView(
