@@ -18,8 +18,11 @@ export function findChromium(env: NodeJS.ProcessEnv = process.env): string | nul
   return candidates.find((path) => existsSync(path)) ?? null;
 }
 
-/** Starts it without a window. Whoever starts it closes it. */
-export function openBrowser(executablePath: string): Promise<Browser> {
+/** Starts it without a window, with further flags of Chromium's. Whoever starts it closes it. */
+export function openBrowser(
+  executablePath: string,
+  flags: readonly string[] = [],
+): Promise<Browser> {
   return chromium.launch({
     executablePath,
     args: [
@@ -29,6 +32,7 @@ export function openBrowser(executablePath: string): Promise<Browser> {
       '--disable-dev-shm-usage',
       // Numbers of a picture look the same on every machine.
       '--font-render-hinting=none',
+      ...flags,
     ],
   });
 }

@@ -12,10 +12,10 @@ export const BROWSER = { skip: CHROMIUM === null && 'no Chromium is installed' }
 const PATIENCE_MS = 30_000;
 
 /** One for a whole file, started when first asked for. */
-export function browserFor(t: Test): () => Promise<Browser> {
+export function browserFor(t: Test, flags: readonly string[] = []): () => Promise<Browser> {
   let browser: Promise<Browser> | null = null;
   t.teardown(async () => (await browser)?.close());
-  return () => (browser ??= openBrowser(CHROMIUM ?? ''));
+  return () => (browser ??= openBrowser(CHROMIUM ?? '', flags));
 }
 
 /** A page of the daemon as somebody has it open. */
