@@ -38,7 +38,12 @@ export async function checkUpstream(context: CliContext, patient: Patient): Prom
     status === null ? null : askDaemon(context, patient),
   ]);
   if (typeof direct === 'string') {
-    return [fail('upstream', `${baseUrl} cannot be reached: ${direct}`, REACH_HINT)];
+    const isKeyless = status === null && source === null;
+    return [
+      fail('upstream', `${baseUrl} cannot be reached: ${direct}`, REACH_HINT),
+      warn('clock', 'not compared: the upstream does not answer', null),
+      isKeyless ? NO_KEY : warn('key', 'not tried: the upstream does not answer', null),
+    ];
   }
   const name = status?.upstream.simulated === true ? `a simulated Gemini at ${baseUrl}` : baseUrl;
   return [
@@ -88,8 +93,10 @@ function keySource({ env }: CliContext, config: LoadedConfig | null): KeySource 
 const KEY_VARIABLES = ['GEMINI_API_KEY', 'GOOGLE_API_KEY'];
 const SET_KEY = "Set GEMINI_API_KEY in the daemon's environment, or let every client send its own.";
 
+const NO_KEY = warn('key', 'none is configured', SET_KEY);
+
 function keyFinding(answer: Answer, source: KeySource | null): Finding {
-  if (source === null) return warn('key', 'none is configured', SET_KEY);
+  if (source === null) return NO_KEY;
   return verdict(answer, `the key of ${source.source}`);
 }
 

@@ -166,6 +166,10 @@ t.test('What keeps a daemon from starting fails, with what to do.', async (t) =>
   });
   const nobody = await doctor(t, ['--config', await configFor(t, gone)], { GEMINI_API_KEY: KEY });
   t.match(nobody.of('upstream'), { level: 'fail', message: /cannot be reached: ECONNREFUSED/ });
+  t.match(nobody.of('clock'), { level: 'warn', message: /not compared/ });
+  t.match(nobody.of('key'), { level: 'warn', message: /not tried/ }, 'nothing is left out');
+  const keyless = await doctor(t, ['--config', await configFor(t, gone)]);
+  t.match(keyless.of('key'), { level: 'warn', message: 'none is configured' });
 });
 
 t.test('A database that cannot be used fails.', async (t) => {
