@@ -48,13 +48,17 @@ const HABITS: readonly Habit[] = [
   },
 ];
 
+/** The pictures are taken when so much has passed; most is asked then, so that some calls wait. */
+const BUSIEST_MS = 3_600_000;
+
 /** Sets everybody to work. They stop when told, and what they had under way is forgotten. */
 export function startAgents(url: string, clock: QuickClock, random: () => number): () => void {
   const stop = new AbortController();
+  const busiestMs = clock.wallMs() + BUSIEST_MS;
   for (const habit of HABITS.flatMap((habit) =>
     Array.from({ length: habit.hands ?? 1 }, () => habit),
   )) {
-    work(url, habit, { clock, random, signal: stop.signal }).catch((error: unknown) => {
+    work(url, habit, { clock, random, busiestMs, signal: stop.signal }).catch((error: unknown) => {
       if (!stop.signal.aborted) throw error;
     });
   }
@@ -64,10 +68,13 @@ export function startAgents(url: string, clock: QuickClock, random: () => number
 interface Surroundings {
   readonly clock: QuickClock;
   readonly random: () => number;
+  /** By the wall. */
+  readonly busiestMs: number;
   readonly signal: AbortSignal;
 }
 
-async function work(url: string, habit: Habit, { clock, random, signal }: Surroundings) {
+async function work(url: string, habit: Habit, surroundings: Surroundings) {
+  const { clock, random, busiestMs, signal } = surroundings;
   const [least, most] = habit.words;
   const method = habit.streams ? 'streamGenerateContent?alt=sse' : 'generateContent';
   await clock.pause(random() * habit.pauseMs);
@@ -86,7 +93,7 @@ async function work(url: string, habit: Habit, { clock, random, signal }: Surrou
     });
     await response.arrayBuffer();
     // Busy and quiet quarters of an hour, as people have them.
-    const tide = 1.4 + Math.sin(clock.wallMs() / 400_000);
+    const tide = 1.4 - Math.cos((clock.wallMs() - busiestMs) / 400_000);
     await clock.pause(habit.pauseMs * tide * (0.4 + random()));
   }
 }

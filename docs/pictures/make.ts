@@ -43,6 +43,9 @@ type Picture = (scene: Scene, file: string) => Promise<void>;
 /** Enough for a few redraws. */
 const WATCHED_MS = 4_000;
 
+/** A row more. */
+const SLACK_PX = 50;
+
 const WIDE = { viewport: { width: 1400, height: 900 } };
 const PHONE = { viewport: { width: 390, height: 1_500 }, deviceScaleFactor: 2, hasTouch: true };
 
@@ -70,6 +73,11 @@ function ofPage(options: BrowserContextOptions, { fullPage }: { fullPage: boolea
     await page.getByRole('link', { name: /^log_/ }).first().waitFor();
     // The bars move to where they belong.
     await page.waitForTimeout(1_500);
+    if (fullPage) {
+      // A call may come to wait while the picture is taken: without room for it the page's end is cut.
+      const height = await page.evaluate('document.documentElement.scrollHeight');
+      await page.setViewportSize({ width: WIDE.viewport.width, height: Number(height) + SLACK_PX });
+    }
     await page.screenshot({ path, fullPage });
     await context.close();
   };

@@ -20,6 +20,8 @@ interface FixedColumn<Row> {
 }
 
 const WIDE_COLUMNS = 120;
+/** How every refusal begins; what follows is the model and why. */
+const HELD_BACK = /^headgate held back this call to /;
 
 /** Who waits for what; those that go next come first. */
 export function queueSection(
@@ -96,7 +98,7 @@ export function agentSection(view: StatusView, options: ScreenOptions): WatchSec
     numeric(isWide ? 'RUNNING' : 'RUN', isWide ? 7 : 3, ({ running }) => blank(running)),
     {
       ...numeric(isWide ? 'WAITING' : 'WAIT', isWide ? 7 : 4, ({ waiting }) => blank(waiting)),
-      paint: () => style.yellow,
+      paint: ({ waiting }) => (waiting > 0 ? style.yellow : null),
     },
     numeric('CALLS', 6, ({ calls }) => thousands(calls)),
     numeric('REFUSED', 7, ({ refused }) => blank(refused)),
@@ -149,7 +151,7 @@ export function refusalSection(
       ),
       cell: ({ reason }) => reason,
     },
-    { title: 'WHY', width: Infinity, cell: ({ message }) => message },
+    { title: 'WHY', width: Infinity, cell: ({ message }) => message.replace(HELD_BACK, '') },
   ];
   return {
     total: refusals.length,
