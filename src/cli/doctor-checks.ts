@@ -11,6 +11,9 @@ import { thousands } from './words.ts';
 const NODE_MIN = { major: 20, minor: 19 };
 const ZONE = 'America/Los_Angeles';
 const MEGABYTE = 1_048_576;
+/** A busy day writes some megabytes; SQLite's log grows by as much before it is taken in. */
+const ROOM_BYTES_MIN = 64 * MEGABYTE;
+const FULL_BYTES = MEGABYTE;
 
 export function checkNode(): Finding {
   const version = process.versions.node;
@@ -108,15 +111,25 @@ const PORT_WORDS: ReadonlyMap<string, string> = new Map([
   ['EADDRNOTAVAIL', 'this machine has no such address'],
 ]);
 
+/** A disk that is full, or soon will be; null where there is room. */
+export function checkRoom(path: string, freeBytes: number): Finding | null {
+  if (freeBytes >= ROOM_BYTES_MIN) return null;
+  const message = `the disk of ${path} has ${Math.floor(freeBytes / MEGABYTE)} MB left`;
+  const hint = 'Make room on it: calls are refused while the database cannot grow.';
+  return freeBytes < FULL_BYTES ? fail('database', message, hint) : warn('database', message, hint);
+}
+
 export function checkStorage({ config, status }: Patient): Finding {
   const path = status?.database.path ?? config?.storage.path;
   if (path === undefined) {
     return warn('database', 'not looked at: the configuration does not say where it is', null);
   }
   try {
-    const { exists, bytes, schema, schemaKnown, damage } = checkDatabase(path);
-    if (!exists && status === null) return ok('database', `${path} will be made at the start`);
-    if (!exists) return warn('database', `${path} is not on this machine`, null);
+    const { exists, bytes, schema, schemaKnown, damage, freeBytes } = checkDatabase(path);
+    if (!exists && status !== null) return warn('database', `${path} is not on this machine`, null);
+    const room = checkRoom(path, freeBytes);
+    if (room !== null) return room;
+    if (!exists) return ok('database', `${path} will be made at the start`);
     const size = `${thousands(Math.round((bytes / MEGABYTE) * 10) / 10)} MB`;
     if (damage !== null && damage.length > 0) {
       const message = `${path} is damaged: ${damage.join('; ')}`;

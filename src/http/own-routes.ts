@@ -52,7 +52,7 @@ export function prepareOwnRoutes(app: FastifyInstance, { guard, onFault }: OwnRo
   app.setSerializerCompiler(() => (view) => JSON.stringify(view));
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const known = fromFastify(error, request.routeOptions.bodyLimit);
-    if (known.reason === 'INTERNAL') onFault(known);
+    if (known.reason === 'INTERNAL' || known.where === 'storage.path') onFault(known);
     // Closing with bytes unread would reset the connection before the client has read why; kept open,
     // Node reads the rest of the body and drops it.
     if (known.reason === 'BODY_TOO_LARGE') reply.removeHeader('connection');

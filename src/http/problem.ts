@@ -1,6 +1,9 @@
 import { ConfigError } from '../config/problems.ts';
 import { ProxyError } from '../errors.ts';
 
+/** A full disk is tried again each second, as calls are. */
+const DATABASE_RETRY_MS = 1_000;
+
 /** Media type of errors on our own routes (RFC 9457). */
 export const PROBLEM_TYPE = 'application/problem+json';
 
@@ -38,8 +41,14 @@ export function retryAfterSeconds(error: ProxyError): number | null {
 }
 
 /**
- * Anything thrown as an error of ours. What is neither that nor a mistake in the config is a fault: its message is
- * kept from the caller, for it may quote what must not be shown.
+ * What SQLite says when the file or the disk is at fault, and not a statement of ours
+ * (https://www.sqlite.org/rescode.html). Extended codes begin with these.
+ */
+const STORAGE_CODE = /^SQLITE_(?:BUSY|CANTOPEN|CORRUPT|FULL|IOERR|LOCKED|NOTADB|READONLY)/;
+
+/**
+ * Anything thrown as an error of ours. What is neither that, nor a mistake in the config, nor the disk's
+ * is a fault: its message is kept from the caller, for it may quote what must not be shown.
  */
 export function asProxyError(error: unknown): ProxyError {
   if (error instanceof ProxyError) return error;
@@ -49,6 +58,13 @@ export function asProxyError(error: unknown): ProxyError {
       where: first === undefined ? null : placeOf(first),
       cause: error,
     });
+  }
+  if (error instanceof Error && 'code' in error && STORAGE_CODE.test(String(error.code))) {
+    return new ProxyError(
+      'DATABASE_UNAVAILABLE',
+      `headgate cannot use its database just now: ${error.message}. Make room or see who holds it; headgate doctor looks at it.`,
+      { where: 'storage.path', retryAfterMs: DATABASE_RETRY_MS, cause: error },
+    );
   }
   return new ProxyError('INTERNAL', 'Something went wrong inside headgate; its log says what.', {
     cause: error,

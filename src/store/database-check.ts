@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { ProxyError } from '../errors.ts';
@@ -14,6 +14,8 @@ export interface DatabaseCheck {
   readonly schemaKnown: number;
   /** What SQLite found damaged, at most three lines; null where it was not looked for. */
   readonly damage: readonly string[] | null;
+  /** Room on its disk, in bytes, for who is not root. */
+  readonly freeBytes: number;
 }
 
 /** SQLite reads every page: about a second for a gigabyte. */
@@ -31,7 +33,8 @@ export function checkDatabase(path: string): DatabaseCheck {
   const bytes = sizeOf(path);
   if (bytes === null) {
     checkDirectory(path, dirname(path));
-    return { exists: false, bytes: 0, schema: 0, schemaKnown, damage: null };
+    const freeBytes = freeBytesAt(path);
+    return { exists: false, bytes: 0, schema: 0, schemaKnown, damage: null, freeBytes };
   }
   let connection: Database.Database | undefined;
   try {
@@ -48,7 +51,7 @@ export function checkDatabase(path: string): DatabaseCheck {
       );
     }
     const damage = bytes > CHECKED_BYTES_MAX ? null : damageOf(connection);
-    return { exists: true, bytes, schema, schemaKnown, damage };
+    return { exists: true, bytes, schema, schemaKnown, damage, freeBytes: freeBytesAt(path) };
   } catch (error) {
     if (error instanceof ProxyError) throw error;
     throw unusable(path, error);
@@ -75,6 +78,17 @@ function sizeOf(path: string): number | null {
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw unusable(path, error);
+  }
+}
+
+/** Of the disk that holds, or will hold, the file. */
+function freeBytesAt(path: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    return bavail * bsize;
+  } catch (error) {
+    if (dirname(path) === path) throw unusable(path, error);
+    return freeBytesAt(dirname(path));
   }
 }
 

@@ -5,6 +5,7 @@ import { createServer, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import t, { type Test } from 'tap';
+import { checkRoom } from '../../src/cli/doctor-checks.ts';
 import type { Finding } from '../../src/cli/doctor-finding.ts';
 import { systemClock } from '../../src/clock.ts';
 import { openDatabase } from '../../src/store/database.ts';
@@ -194,6 +195,13 @@ t.test('A database that cannot be used fails.', async (t) => {
 
   writeFileSync(path, 'no database '.repeat(1000));
   t.match(await database(), { level: 'fail', message: /not a database or is damaged/ });
+});
+
+t.test('A disk without room fails, and one with little is warned of.', async (t) => {
+  const room = (megabytes: number) => checkRoom('/state/headgate.db', megabytes * 1_048_576);
+  t.match(room(0.5), { level: 'fail', message: 'the disk of /state/headgate.db has 0 MB left' });
+  t.match(room(63), { level: 'warn', message: /has 63 MB left/, hint: /Make room/ });
+  t.equal(room(64), null);
 });
 
 t.test('Variables that lead clients past headgate are told.', async (t) => {

@@ -21,6 +21,31 @@ const NO_USAGE = { until: '2026-11-30', zone: 'America/Los_Angeles', rows: [], t
 
 const LIMITS: LimitsView = { project: 'default', model: 'm', windows: [], max_concurrent: null };
 
+t.test('a disk that is full is told of, and a statement that is wrong is not', async (t) => {
+  let code = '';
+  const { port, faults } = await startOwnServer(t, {
+    control: {
+      queue() {
+        throw Object.assign(new Error('as SQLite says it'), { code });
+      },
+    },
+  });
+  for (const [said, status, reason] of [
+    ['SQLITE_FULL', 503, 'DATABASE_UNAVAILABLE'],
+    ['SQLITE_IOERR_WRITE', 503, 'DATABASE_UNAVAILABLE'],
+    ['SQLITE_CONSTRAINT_UNIQUE', 500, 'INTERNAL'],
+    ['SQLITE_ERROR', 500, 'INTERNAL'],
+  ] as const) {
+    code = said;
+    const { json, ...answer } = await ask(port, 'GET /queue');
+    t.equal(answer.status, status, said);
+    t.match(json, { reason }, said);
+    t.match(faults.pop(), { reason, cause: { code } }, `the log is told of ${said}`);
+    if (status === 503) t.match(json, { where: 'storage.path', detail: /as SQLite says it/ });
+    else t.notMatch(answer.text, 'as SQLite says it');
+  }
+});
+
 t.test('views are answered as the control gives them', async (t) => {
   const { port } = await startOwnServer(t, {
     control: {
