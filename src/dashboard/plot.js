@@ -133,7 +133,7 @@ function optionsOf({ width, tracks, axis, isWhole, setIndex }) {
   return {
     width,
     height: HEIGHT_PX,
-    padding: [8, 10, 0, 0],
+    padding: [8, 18, 0, 0],
     legend: { show: false },
     cursor: {
       sync: { key: SYNC_KEY },

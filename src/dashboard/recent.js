@@ -97,7 +97,7 @@ function Row({ exchange, when }) {
  * @param {string} when
  */
 function rowOf(exchange, when) {
-  const { agent, model, outcome, resends, wait_reason: waitReason } = exchange;
+  const { agent, model, resends, wait_reason: waitReason } = exchange;
   return html`<tr role="row">
     <td role="cell" class="when">
       <time datetime=${exchange.at} title=${exact(exchange.at)}>${when}</time>
@@ -105,8 +105,7 @@ function rowOf(exchange, when) {
     <td role="cell" class="name agent" title=${agent}>${agent}</td>
     <td role="cell" class="name model" title=${modelTitle(exchange)}>${model}</td>
     <td role="cell" class="outcome" title=${outcomeTitle(exchange)}>
-      <span class=${`state is-${outcome}`}>${OUTCOMES[outcome]}</span>
-      ${exchange.reason !== null && html` <code>${exchange.reason}</code>`}
+      ${outcomeOf(exchange)}
       ${resends > 0 && html` <span class="quiet">${`after ${resends} × 429`}</span>`}
     </td>
     <td role="cell" class="number waited" data-label="waited" title=${waitReason ?? 'did not wait'}>
@@ -122,6 +121,21 @@ function rowOf(exchange, when) {
     <td role="cell" class="number" data-label="output">${orDash(exchange.output_tokens)}</td>
     <td role="cell" class="number" data-label="cost">${dollars(exchange.usd)}</td>
   </tr>`;
+}
+
+/**
+ * In a word; what was told to the client opens below it.
+ *
+ * @param {ExchangeView} exchange
+ */
+function outcomeOf({ outcome, reason, message }) {
+  const word = html`<span class=${`state is-${outcome}`}>${OUTCOMES[outcome]}</span>`;
+  const said = reason === null ? word : html`${word} <code>${reason}</code>`;
+  if (message === null || message === '') return said;
+  return html`<details>
+    <summary>${said}</summary>
+    <p>${message}</p>
+  </details>`;
 }
 
 /** @param {ExchangeView} exchange */
