@@ -74,14 +74,14 @@ export function geminiCliFor(t: Test, gate: { readonly url: string }, model: str
     // It leaves reports of its errors there.
     TMPDIR: directory,
   });
-  const start = (flags: readonly string[]): Running => {
+  const start = (flags: readonly string[], env: NodeJS.ProcessEnv = {}): Running => {
     const args = [MAIN, '--skip-trust', '-m', model, ...flags];
     const child = spawn(process.execPath, args, {
       cwd: workspace,
       stdio: ['ignore', 'pipe', 'pipe'],
       // It runs a second process and leaves signals to that one, as a terminal sends them to both.
       detached: true,
-      env: environment(),
+      env: { ...environment(), ...env },
     });
     const running = runningOf(child);
     t.teardown(async () => {
@@ -107,7 +107,8 @@ export function geminiCliFor(t: Test, gate: { readonly url: string }, model: str
     project,
     ask: (message, ...flags) => cli.run('-p', message, ...flags),
     async run(...flags) {
-      const running = start(flags);
+      // A second process, with more memory, takes as long again to start.
+      const running = start(flags, { GEMINI_CLI_NO_RELAUNCH: 'true' });
       let printed = '';
       running.stdout.setEncoding('utf8').on('data', (text: string) => {
         printed += text;
