@@ -40,11 +40,11 @@ const HABITS: readonly Habit[] = [
   {
     name: 'nightly-import',
     model: 'gemini-2.5-flash-lite',
-    hands: 4,
+    hands: 3,
     pauseMs: 5_000,
     words: [40, 600],
     streams: false,
-    headers: { 'x-headgate-priority': 'batch', 'x-headgate-max-wait': '14s' },
+    headers: { 'x-headgate-priority': 'batch', 'x-headgate-max-wait': '40s' },
   },
 ];
 
