@@ -20,7 +20,8 @@ const NARROW_COLUMNS = 100;
 const LABEL_WIDTH_MAX = 8;
 const BAR_WIDTH_MIN = 6;
 const BAR_WIDTH_MAX = 60;
-const NEXT_WIDTH = 10;
+/** "23 h 59 min". */
+const NEXT_WIDTH = 11;
 /** Fewer are shown only where there is no room for anything. */
 const LEAST = 2;
 
