@@ -29,24 +29,28 @@ try {
   rmSync(directory, { recursive: true, force: true });
 }
 
-/** Those that no test has noticed. Each core takes the next one as it is free. */
+/** Those that no test has noticed. */
 async function runAll(): Promise<Mutant[]> {
   const sound = copyTree('sound');
-  for (const test of new Set(wanted.flatMap(({ tests }) => tests))) {
+  await onEachCore(new Set(wanted.flatMap(({ tests }) => tests)), async (test) => {
     if (!(await passes(sound, test))) throw new Error(`${test} fails without any fault`);
-  }
+  });
   const survivors: Mutant[] = [];
-  const queue = [...wanted.entries()];
+  await onEachCore(wanted.entries(), async ([index, mutant]) => {
+    const isNoticed = await notices(String(index), mutant);
+    say(`${isNoticed ? 'noticed' : 'SURVIVED'}: ${mutant.fault}`);
+    if (!isNoticed) survivors.push(mutant);
+  });
+  return survivors;
+}
+
+/** Each core takes the next one as it is free. */
+async function onEachCore<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items];
   const workers = Array.from({ length: availableParallelism() }, async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const [index, mutant] = next;
-      const isNoticed = await notices(String(index), mutant);
-      say(`${isNoticed ? 'noticed' : 'SURVIVED'}: ${mutant.fault}`);
-      if (!isNoticed) survivors.push(mutant);
-    }
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await work(next);
   });
   await Promise.all(workers);
-  return survivors;
 }
 
 async function notices(name: string, { file, search, replace, tests }: Mutant): Promise<boolean> {
@@ -62,7 +66,10 @@ async function notices(name: string, { file, search, replace, tests }: Mutant): 
 
 function copyTree(name: string): string {
   const tree = join(directory, name);
-  for (const part of COPIED) cpSync(join(ROOT, part), join(tree, part), { recursive: true });
+  // Clients of other makers may be installed below test, and weigh more than all the rest.
+  const filter = (path: string): boolean => !path.endsWith('node_modules');
+  for (const part of COPIED)
+    cpSync(join(ROOT, part), join(tree, part), { recursive: true, filter });
   symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'), 'dir');
   return tree;
 }
