@@ -68,8 +68,9 @@ function copyTree(name: string): string {
   const tree = join(directory, name);
   // Clients of other makers may be installed below test, and weigh more than all the rest.
   const filter = (path: string): boolean => !path.endsWith('node_modules');
-  for (const part of COPIED)
+  for (const part of COPIED) {
     cpSync(join(ROOT, part), join(tree, part), { recursive: true, filter });
+  }
   symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'), 'dir');
   return tree;
 }
